@@ -1,0 +1,101 @@
+"""The contrastive distance of one layer as one pass over memory, for the CPU.
+
+The sum over K negatives of |student - negative| never exists as a tensor: a block of positions is
+read once per image and negative while it is in the cache. What the backward pass needs is the
+sign of (student - teacher) and the sum over negatives of the sign of (student - negative), two
+bytes a position; the features of teacher and negatives are free once the forward pass is done.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+MAX_NEGATIVES = 127  # the sum of signs is kept in a signed byte
+_BLOCK = 2048  # positions; a block of student, teacher, negative and sums stays in the first cache
+
+
+@lru_cache(maxsize=1)
+def kernels():
+    """Compile (once a machine; numba caches the machine code) -> (forward, backward)."""
+    import numba
+
+    fast = {"reassoc", "contract", "nsz"}  # may reorder sums; must keep NaN and infinity
+
+    @numba.njit(cache=True, fastmath=fast, parallel=True, nogil=False)
+    def sums_and_signs(student, teacher, negatives, positive_sign, negative_sign):
+        """student, teacher (B, M), negatives (K, M) float32 -> float64 sums; fills int8 (B, M)."""
+        batch, size = student.shape
+        k_total = negatives.shape[0]
+        blocks = (size + _BLOCK - 1) // _BLOCK
+        partial = np.zeros((blocks, 2), np.float64)
+        for block in numba.prange(blocks):
+            low = block * _BLOCK
+            high = min(size, low + _BLOCK)
+            width = high - low
+            signs = np.empty(_BLOCK, np.float32)
+            positive = 0.0
+            negative = 0.0
+            for b in range(batch):
+                s = student[b, low:high]
+                t = teacher[b, low:high]
+                total = np.float32(0.0)
+                for i in range(width):
+                    d = s[i] - t[i]
+                    total += abs(d)
+                    signs[i] = np.float32(d > 0) - np.float32(d < 0)
+                positive += total
+                for i in range(width):
+                    positive_sign[b, low + i] = np.int8(signs[i])
+                    signs[i] = 0.0
+                for k in range(k_total):
+                    n = negatives[k, low:high]
+                    total = np.float32(0.0)
+                    for i in range(width):
+                        d = s[i] - n[i]
+                        total += abs(d)
+                        signs[i] += np.float32(d > 0) - np.float32(d < 0)
+                    negative += total
+                for i in range(width):
+                    negative_sign[b, low + i] = np.int8(signs[i])
+            partial[block, 0] = positive
+            partial[block, 1] = negative
+        return partial[:, 0].sum(), partial[:, 1].sum()
+
+    @numba.njit(cache=True, parallel=True, nogil=False)
+    def weighted_signs(positive_sign, negative_sign, a, b, out):
+        """out = a * positive_sign + b * negative_sign, flat arrays."""
+        for i in numba.prange(out.size):
+            out[i] = a * np.float32(positive_sign[i]) + b * np.float32(negative_sign[i])
+
+    return sums_and_signs, weighted_signs
+
+
+def forward(student: np.ndarray, teacher: np.ndarray, negatives: np.ndarray):
+    """Sums of absolute differences and their signs.
+
+    Args:
+        student, teacher: (B, C, H, W) float32; negatives: (K, C, H, W) float32, K at most 127.
+
+    Returns:
+        sums float32 (2,): over |student - teacher|, and over |student - negative| for all pairs;
+        positive and negative signs, int8 (B, C, H, W).
+    """
+    shape, batch = student.shape, student.shape[0]
+    positive = np.empty((batch, student.size // batch), np.int8)
+    negative = np.empty_like(positive)
+    sums = kernels()[0](
+        np.ascontiguousarray(student, np.float32).reshape(batch, -1),
+        np.ascontiguousarray(teacher, np.float32).reshape(batch, -1),
+        np.ascontiguousarray(negatives, np.float32).reshape(len(negatives), -1),
+        positive,
+        negative,
+    )
+    return np.array(sums, np.float32), positive.reshape(shape), negative.reshape(shape)
+
+
+def backward(positive: np.ndarray, negative: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """factors[0] * positive + factors[1] * negative, float32 (B, C, H, W)."""
+    out = np.empty(positive.size, np.float32)
+    a, b = np.float32(factors[0]), np.float32(factors[1])
+    kernels()[1](positive.reshape(-1), negative.reshape(-1), a, b, out)
+    return out.reshape(positive.shape)

@@ -1,0 +1,79 @@
+"""CARN (Ahn et al., ECCV 2018, arXiv 1803.08664), slimmable.
+
+The concatenation of k feature maps of m channels has k * m; the 1x1 convolution after it uses that
+prefix of its input axis, as the paper of CSD does.
+"""
+
+from mindspore import nn, ops
+
+from csd.nets.base import SlimmableSR, slim
+from csd.nets.layers import SlimConv2d, Upsampler
+
+
+class ResidualUnit(nn.Cell):
+    """x + conv2(relu(conv1(x))), without an activation after the addition."""
+
+    def __init__(self, n_feats: int):
+        super().__init__()
+        self.conv1 = SlimConv2d(n_feats, n_feats)
+        self.conv2 = SlimConv2d(n_feats, n_feats)
+
+    def construct(self, x, m):
+        return x + self.conv2(ops.relu(self.conv1(x, m, m)), m, m)
+
+
+class Fusion(nn.Cell):
+    """1x1 convolution with ReLU over the concatenation of `k` feature maps."""
+
+    def __init__(self, n_feats: int, k: int):
+        super().__init__()
+        self.conv = SlimConv2d(k * n_feats, n_feats, 1)
+        self.k = k
+
+    def construct(self, x, m):
+        return ops.relu(self.conv(x, self.k * m, m))
+
+
+class CascadingBlock(nn.Cell):
+    """The cascade over three residual units."""
+
+    def __init__(self, n_feats: int):
+        super().__init__()
+        self.b1, self.b2, self.b3 = (ResidualUnit(n_feats) for _ in range(3))
+        self.c1, self.c2, self.c3 = (Fusion(n_feats, k) for k in (2, 3, 4))
+
+    def construct(self, x, m):
+        return cascade(self, x, m)
+
+
+def cascade(stages, x, m):
+    """Stages b1..b3; after stage j the fusion c_j of everything so far."""
+    c = ops.concat((x, stages.b1(x, m)), 1)
+    o = stages.c1(c, m)
+    c = ops.concat((c, stages.b2(o, m)), 1)
+    o = stages.c2(c, m)
+    c = ops.concat((c, stages.b3(o, m)), 1)
+    return stages.c3(c, m)
+
+
+class CARN(SlimmableSR):
+    """A cascade of three cascading blocks."""
+
+    name = "carn"
+
+    def __init__(self, *, scale: int, n_feats: int = 64):
+        super().__init__(scale, n_feats=n_feats)
+        self.n_feats = n_feats
+        self.entry = SlimConv2d(3, n_feats)
+        self.b1, self.b2, self.b3 = (CascadingBlock(n_feats) for _ in range(3))
+        self.c1, self.c2, self.c3 = (Fusion(n_feats, k) for k in (2, 3, 4))
+        self.upsample = Upsampler(n_feats, scale)
+        self.exit = SlimConv2d(n_feats, 3)
+
+    def narrowed(self, width: float) -> dict:
+        return {"n_feats": slim(self.n_feats, width)}
+
+    def construct(self, x, width=1.0):
+        m = slim(self.n_feats, width)
+        h = cascade(self, self.entry(x + self.minus_mean, 3, m), m)
+        return self.exit(self.upsample(h, m), m, 3) + self.rgb_mean

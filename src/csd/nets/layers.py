@@ -1,0 +1,70 @@
+"""Layers whose width is an argument of the call, not a state of the layer.
+
+A layer holds the weight of the whole network and uses a prefix of both weight axes
+("channel splitting", CSD, section 3.1). Widths are Python constants while a graph is compiled, so
+one graph may hold any number of them.
+"""
+
+import math
+
+import mindspore as ms
+import numpy as np
+from mindspore import nn, ops
+from mindspore.common.initializer import Uniform, initializer
+
+# Mean of the DIV2K training images, RGB, 0..255: every published EDSR, RCAN and CARN uses it.
+RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
+
+
+def per_channel(values: tuple[float, ...]) -> ms.Tensor:
+    """Constants shaped (1, C, 1, 1), float32, that broadcast over images (N, C, H, W)."""
+    return ms.Tensor(np.array(values, np.float32).reshape(1, -1, 1, 1))
+
+
+class SlimConv2d(nn.Cell):
+    """Zero-padded convolution with bias that runs on a prefix of its input and output channels.
+
+    Initialised as U(-b, b), b = 1 / sqrt(fan in), weight and bias alike.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.padding = kernel_size // 2
+        bound = 1.0 / math.sqrt(in_channels * kernel_size**2)
+        shape = (out_channels, in_channels, kernel_size, kernel_size)
+        self.weight = ms.Parameter(initializer(Uniform(bound), shape), name="weight")
+        self.bias = ms.Parameter(initializer(Uniform(bound), (out_channels,)), name="bias")
+
+    def construct(self, x, in_channels, out_channels):
+        """Convolve x (N, in_channels, H, W) to (N, out_channels, H, W); both at most the full."""
+        weight, bias = self.weight, self.bias
+        if out_channels < self.out_channels:
+            weight, bias = weight[:out_channels], bias[:out_channels]
+        if in_channels < self.in_channels:
+            weight = weight[:, :in_channels]
+        return ops.conv2d(x, weight, bias, 1, "pad", self.padding)
+
+
+def pixel_shuffle(x, channels: int, factor: int):
+    """Rearrange (N, channels * factor^2, H, W) to (N, channels, factor * H, factor * W)."""
+    _, _, height, width = x.shape
+    # -1, not the batch: an exported network of a fixed size then still takes any batch.
+    x = ops.reshape(x, (-1, channels, factor, factor, height, width))
+    x = ops.transpose(x, (0, 1, 4, 2, 5, 3))
+    return ops.reshape(x, (-1, channels, height * factor, width * factor))
+
+
+class Upsampler(nn.Cell):
+    """Sub-pixel up-sampling without activation: x2 once or twice, or x3 once."""
+
+    def __init__(self, n_feats: int, scale: int):
+        super().__init__()
+        self.factors = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
+        self.blocks = nn.CellList([SlimConv2d(n_feats, f * f * n_feats) for f in self.factors])
+
+    def construct(self, x, m):
+        """(N, m, H, W) -> (N, m, scale * H, scale * W)."""
+        for i, factor in enumerate(self.factors):
+            x = pixel_shuffle(self.blocks[i](x, m, factor * factor * m), m, factor)
+        return x

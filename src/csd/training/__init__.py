@@ -1,0 +1,8 @@
+"""The training step, its recipes, and the loop around it."""
+
+from csd.training.loop import train
+from csd.training.recipe import create_step
+from csd.training.schedule import learning_rates
+from csd.training.step import CSDTrainOneStep
+
+__all__ = ["CSDTrainOneStep", "create_step", "learning_rates", "train"]

@@ -1,0 +1,207 @@
+"""The run folder: configuration, checkpoints, and what a resumed run finds there.
+
+    config.yaml                 the effective configuration
+    checkpoints/step_0000001000.ckpt   weights and everything that decides the next step; the last N
+    last.ckpt                   the newest of them (a hard link)
+    best.ckpt                   weights alone, at the best validation
+    metrics.csv, events/        losses, learning rate, validation
+"""  # fmt: skip
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from easydict import EasyDict
+
+from csd.config import plain, save_yaml
+from csd.errors import InputError, WorkError
+from csd.nets import SlimmableSR
+from csd.weights import Checkpoint, load_checkpoint, load_csd_state, network_state, save_checkpoint
+
+# Keys that may change between a run and its continuation without changing what it computes.
+_FREE = {
+    ("runtime", "output_dir"),
+    ("runtime", "distributed"),
+    ("runtime", "data_sink"),
+    ("data", "cache_dir"),
+    ("data", "workers"),
+    ("data", "val_images"),
+    ("train", "validate_every"),
+    ("train", "save_every"),
+    ("train", "keep"),
+    ("train", "log_every"),
+    ("train", "resume"),
+    ("train", "allow_changed"),
+    ("train", "teacher"),  # its weights are in the checkpoint by now
+}
+
+
+@dataclass
+class Progress:
+    """Where a run is: steps done, samples consumed by all ranks together, best validation."""
+
+    step: int = 0
+    samples: int = 0
+    best_psnr: float = float("-inf")
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def prepare_folder(config: EasyDict) -> Path:
+    """Make the run folder writable and refuse to write over another run.
+
+    Raises:
+        InputError: it cannot be written, or holds checkpoints and --resume was not given.
+    """
+    folder = Path(config.runtime.output_dir)
+    try:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to the output folder {folder}: {error.strerror or error}; choose "
+            f"another with --output_dir"
+        ) from None
+    found = checkpoints(folder)
+    if found and not config.train.resume:
+        raise InputError(
+            f"{folder} holds a run of {_step_of(found[-1])} steps; go on with --resume, or choose "
+            f"another --output_dir"
+        )
+    return folder
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Checkpoints of a run folder, the oldest first."""
+    return sorted((folder / "checkpoints").glob("step_*.ckpt"), key=_step_of)
+
+
+def _step_of(path: Path) -> int:
+    match = re.fullmatch(r"step_(\d+)\.ckpt", path.name)
+    return int(match[1]) if match else -1
+
+
+def newest_good(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that verifies; damaged ones are named on stderr and skipped."""
+    found = checkpoints(folder)
+    for path in reversed(found):
+        try:
+            return load_checkpoint(path)
+        except InputError as error:
+            print(f"skipping a damaged checkpoint: {error}", file=sys.stderr)
+    if found:
+        raise InputError(f"no checkpoint in {folder / 'checkpoints'} is whole; start afresh")
+    return None
+
+
+def changed_keys(old: Mapping, config: EasyDict) -> list[str]:
+    """`section.key: old -> new` of every key that decides what is computed and differs."""
+    new = plain(config)
+    changes = []
+    for section in ("model", "data", "train", "optim", "loss", "runtime"):
+        for key, value in new[section].items():
+            before = old.get(section, {}).get(key, value)
+            if before != value and (section, key) not in _FREE:
+                changes.append(f"{section}.{key}: {before} -> {value}")
+    return changes
+
+
+def restore_run(
+    checkpoint: Checkpoint, config: EasyDict, net: SlimmableSR, state: Mapping[str, ms.Parameter]
+) -> Progress:
+    """Put a checkpoint's weights and training state into place; where the run was.
+
+    Raises:
+        InputError: the configuration differs in a key that matters and --allow_changed is absent,
+            or the checkpoint is of another network.
+    """
+    changes = changed_keys(checkpoint.meta.get("config", {}), config)
+    if changes and not config.train.allow_changed:
+        raise InputError(
+            f"the configuration has changed since the checkpoint ({'; '.join(changes)}); undo "
+            f"that, or add --allow_changed"
+        )
+    load_csd_state(net, checkpoint.params)
+    for name, parameter in state.items():
+        if name not in checkpoint.train_state:
+            if config.train.allow_changed:
+                continue  # another optimizer: it starts afresh
+            raise InputError(f"the checkpoint has no {name}; add --allow_changed to go on without")
+        parameter.set_data(ms.Tensor(checkpoint.train_state[name]))
+    where = checkpoint.meta["progress"]
+    best = where["best_psnr"]
+    return Progress(where["step"], where["samples"], float("-inf") if best is None else best)
+
+
+def save_run(
+    folder: Path,
+    config: EasyDict,
+    net: SlimmableSR,
+    widths: list[float],
+    state: Mapping[str, ms.Parameter],
+    progress: Progress,
+) -> None:
+    """Write the checkpoint of this step, point last.ckpt at it, drop all but the newest N."""
+    path = folder / "checkpoints" / f"step_{progress.step:010d}.ckpt"
+    train_state = {name: np.asarray(parameter.asnumpy()) for name, parameter in state.items()}
+    save_checkpoint(path, network_state(net), _meta(config, net, widths, progress), train_state)
+    _point(folder / "last.ckpt", path)
+    for old in checkpoints(folder)[: -config.train.keep]:
+        for file in (old, old.with_name(f"{old.name}.sha256")):
+            file.unlink(missing_ok=True)
+
+
+def save_best(
+    folder: Path, config: EasyDict, net: SlimmableSR, widths: list[float], progress: Progress
+) -> None:
+    """Write best.ckpt: weights alone, for evaluation and export."""
+    meta = _meta(config, net, widths, progress)
+    save_checkpoint(folder / "best.ckpt", network_state(net), meta)
+
+
+def save_config(folder: Path, config: EasyDict) -> None:
+    """Write config.yaml."""
+    try:
+        save_yaml(config, folder / "config.yaml")
+    except OSError as error:
+        raise WorkError(f"cannot write {folder / 'config.yaml'}: {error.strerror}") from None
+
+
+def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Progress) -> dict:
+    best = progress.best_psnr
+    return {
+        "model": net.describe(),
+        "widths": widths,
+        "recipe": config.train.recipe,
+        "config": plain(config),
+        "progress": {
+            "step": progress.step,
+            "samples": progress.samples,
+            "epoch": progress.step // config.train.iterations,
+            "best_psnr": None if best == float("-inf") else best,
+        },
+    }
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make `link` another name of `target`; a copy where the file system has no hard links."""
+    temporary = link.with_name(f".{link.name}.tmp")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        try:
+            os.link(target, temporary)
+        except OSError:
+            shutil.copyfile(target, temporary)
+        temporary.replace(link)
+    except OSError as error:
+        raise WorkError(f"cannot write {link}: {error.strerror or error}") from None

@@ -1,0 +1,23 @@
+"""Learning rates as data: one float32 for every step of the run."""
+
+import numpy as np
+from easydict import EasyDict
+
+
+def learning_rates(optim: EasyDict, epochs: int, iterations: int) -> np.ndarray:
+    """The learning rate of every step, float32 (epochs * iterations,).
+
+    `step`: lr * decay_factor^(epoch // decay_epochs), the paper's. `cosine`: from lr to min_lr.
+    `constant`: lr. A warm-up multiplies the first steps by 1/n, 2/n, ... 1.
+    """
+    steps = np.arange(epochs * iterations)
+    if optim.schedule == "step":
+        rates = optim.lr * optim.decay_factor ** (steps // iterations // optim.decay_epochs)
+    elif optim.schedule == "cosine":
+        phase = steps / max(1, len(steps))
+        rates = optim.min_lr + (optim.lr - optim.min_lr) * (1 + np.cos(np.pi * phase)) / 2
+    else:
+        rates = np.full(len(steps), optim.lr)
+    if optim.warmup:
+        rates = rates * np.minimum(1.0, (steps + 1) / optim.warmup)
+    return rates.astype(np.float32)

@@ -1,0 +1,112 @@
+"""One training step as one graph: negatives up-scaled, losses, gradients, check, update."""
+
+import mindspore as ms
+from mindspore import amp, nn, ops
+
+from csd.data import resize_matrix
+from csd.errors import InputError
+
+LOSSES = ("total", "student", "teacher", "contrast")
+
+
+class BicubicUpscale(nn.Cell):
+    """Bicubic up-scaling of (K, 3, p, p) in 0..255 as two matrix products per channel.
+
+    Equals `imresize_bicubic` up to its rounding to whole grey levels; clipped as it clips.
+    """
+
+    def __init__(self, patch: int, scale: int):
+        super().__init__()
+        self.matrix = ms.Tensor(resize_matrix(patch, scale * patch, scale))
+
+    def construct(self, x):
+        k, c, p, _ = x.shape
+        side = self.matrix.shape[0]
+        columns = ops.matmul(ops.reshape(x, (k * c * p, p)), self.matrix.T)
+        columns = ops.transpose(ops.reshape(columns, (k * c, p, side)), (0, 2, 1))
+        rows = ops.matmul(ops.reshape(columns, (k * c * side, p)), self.matrix.T)
+        image = ops.transpose(ops.reshape(rows, (k * c, side, side)), (0, 2, 1))
+        return ops.clamp(ops.reshape(image, (k, c, side, side)), 0.0, 255.0)
+
+
+def create_loss_scaler(spec: str | float, device_target: str) -> nn.Cell:
+    """`none`, `dynamic`, a number, or `default` (none on the CPU, dynamic elsewhere)."""
+    text = str(spec).lower()
+    if text == "default":
+        text = "none" if device_target == "CPU" else "dynamic"
+    if text == "dynamic":
+        return amp.DynamicLossScaler(scale_value=2.0**16, scale_factor=2, scale_window=1000)
+    try:
+        value = 1.0 if text == "none" else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise InputError(
+            f"runtime.loss_scale is {spec!r}; use none, dynamic or a number above zero"
+        )
+    return amp.StaticLossScaler(scale_value=value)
+
+
+class CSDTrainOneStep(nn.Cell):
+    """A step that updates the weights, unless a loss or a gradient is not finite.
+
+    Args:
+        objective: `CSDObjective` or `ReconstructionObjective`.
+        optimizer: over the trainable parameters of the objective's network.
+        upscale: of the negatives; None: they come at HR size (or there are none).
+        loss_scaler: of `mindspore.amp`; None: no scaling.
+        clip_norm: largest global norm of the gradients; 0: no clipping.
+        ranks: devices that train together; gradients and losses are averaged over them.
+
+    `construct(lr, hr, negatives_lr=None)`: uint8 or float32 (N, 3, H, W), (N, 3, sH, sW) and
+    (K, 3, H, W), RGB 0..255 -> float32 (5,): total, student, teacher, contrast, and 1.0 where the
+    weights were updated.
+    """
+
+    def __init__(
+        self,
+        objective: nn.Cell,
+        optimizer: nn.Optimizer,
+        *,
+        upscale: nn.Cell | None = None,
+        loss_scaler: amp.LossScaler | None = None,
+        clip_norm: float = 0.0,
+        ranks: int = 1,
+    ):
+        super().__init__(auto_prefix=False)
+        self.objective, self.optimizer, self.upscale = objective, optimizer, upscale
+        self.scaler = loss_scaler or amp.StaticLossScaler(1.0)
+        self.clip_norm, self.ranks = clip_norm, ranks
+        self.weights = optimizer.parameters
+        self.value_and_grad = ops.value_and_grad(self.scaled_loss, None, self.weights, has_aux=True)
+        if ranks > 1:
+            self.reduce_gradients = nn.DistributedGradReducer(self.weights, True, ranks)
+            self.all_reduce = ops.AllReduce()
+
+    def scaled_loss(self, *batch):
+        losses = self.objective(*batch)
+        return self.scaler.scale(losses[0]), ops.stack(losses)
+
+    def gradients(self, *batch):
+        """(losses (4,), gradients) averaged over the ranks and free of the loss scale."""
+        (_, losses), gradients = self.value_and_grad(*batch)
+        if self.ranks > 1:
+            gradients = self.reduce_gradients(gradients)
+            losses = self.all_reduce(losses) / self.ranks
+        return losses, self.scaler.unscale(gradients)
+
+    def construct(self, lr, hr, negatives_lr=None):
+        batch = (ops.cast(lr, ms.float32), ops.cast(hr, ms.float32))
+        if negatives_lr is not None:
+            negatives = ops.cast(negatives_lr, ms.float32)
+            if self.upscale is not None:
+                negatives = self.upscale(negatives)
+            batch = (*batch, negatives)
+        losses, gradients = self.gradients(*batch)
+        finite = ops.logical_and(amp.all_finite(gradients), ops.isfinite(losses).all())
+        self.scaler.adjust(finite)
+        if finite:
+            if self.clip_norm > 0.0:
+                gradients = ops.clip_by_global_norm(gradients, self.clip_norm)
+            losses = ops.depend(losses, self.optimizer(gradients))
+        return ops.concat((losses, ops.cast(finite, ms.float32).reshape((1,))))
