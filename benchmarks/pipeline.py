@@ -1,0 +1,263 @@
+"""Training pairs per second from disk to batch, and memory: ours against a PyTorch DataLoader.
+
+    python benchmarks/pipeline.py [--data_dir PHOTOS] [--quick] [--output FILE.md]
+
+Two sizes of photographs: those of --data_dir (or generated ones, 1024 x 768) and generated ones of
+DIV2K's size, 2040 x 1356. Four readers, batch 16, LR patch 48, flips and transposition:
+
+- ours, first pass: one crop of every photograph; the packs were just dropped from the system's
+  file cache;
+- ours, warm: the median of several passes through `mindspore.dataset`;
+- PyTorch over PNG: decode HR and LR, crop;
+- PyTorch over arrays: unpickle HR and LR (one pickle a picture), crop.
+
+PyTorch's DataLoader runs with 0 and with 2 worker processes; the faster of the two counts. Its
+files are in the file cache. Memory is that of a process which streams from 50 and from 500
+photographs: `anonymous` is its own, `mapped` are pages of the packs, which the system shares and
+takes back at need.
+"""
+
+import argparse
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("GLOG_v", "3")
+
+BATCH, LR_PATCH = 16, 48
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data_dir", type=Path, help="folder of about 50 HR photographs")
+    parser.add_argument("--work_dir", type=Path, help="scratch space, some GB (default: temporary)")
+    parser.add_argument("--quick", action="store_true", help="fewer photographs and repeats")
+    parser.add_argument("--output", type=Path, help="also write the tables to this file")
+    parser.add_argument("--memory_of", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.memory_of:
+        return report_memory(args.memory_of)
+    with tempfile.TemporaryDirectory(dir=args.work_dir, prefix="csd-pipeline-") as scratch:
+        text = speed_table(args, Path(scratch)) + "\n" + memory_table(args, Path(scratch))
+    print(text)
+    if args.output:
+        args.output.write_text(text + "\n")
+    return 0
+
+
+def speed_table(args, scratch: Path) -> str:
+    from csd.data import find_pairs
+
+    count, repeats = (8, 1) if args.quick else (40, 3)
+    sources = {"2040 x 1356": generate(scratch / "div2k", count, 2040, 1356)}
+    name = "1024 px"
+    sources[name] = args.data_dir or generate(scratch / "photos", count, 1024, 768)
+    lines = [
+        f"Pairs per second, batch {BATCH}, LR patch {LR_PATCH}; {os.cpu_count()} cores;"
+        f" medians of {repeats}.",
+        "",
+        "| photographs | scale | ours, building the cache (images/s) | ours, first pass"
+        " | ours, warm | PyTorch, PNG | PyTorch, arrays | warm / PNG | warm / arrays |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for label, folder in sources.items():
+        for scale in (2, 4):
+            pairs = find_pairs(folder, scale, split="all")[:count]
+            built, cold, warm = measure_ours(pairs, scale, scratch / "cache", repeats)
+            png, arrays = measure_torch(pairs, scale, scratch / "torch", repeats)
+            lines.append(
+                f"| {label} | x{scale} | {built:.1f} | {cold:,.0f} | {warm:,.0f} | {png:,.0f}"
+                f" | {arrays:,.0f} | {warm / png:.0f} | {warm / arrays:.1f} |"
+            )
+            print(lines[-1], file=sys.stderr)
+    return "\n".join(lines) + "\n"
+
+
+def generate(folder: Path, count: int, width: int, height: int) -> Path:
+    """Photographs of scikit-image, each cut and enlarged differently, with a little noise."""
+    import cv2
+    import numpy as np
+    from skimage import data
+
+    folder.mkdir(parents=True)
+    originals = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        image = originals[number % len(originals)]
+        h, w = image.shape[:2]
+        top, left = rng.integers(0, h // 3), rng.integers(0, w // 3)
+        crop = image[top : top + h * 2 // 3, left : left + w * 2 // 3]
+        large = cv2.resize(crop, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
+        large += rng.integers(-3, 4, large.shape, np.int16)
+        png = large.clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number:04d}.png"), png[:, :, ::-1])
+    return folder
+
+
+def pairs_per_second(batches, skip: int) -> float:
+    """Rate after the first `skip` batches: starting threads and processes is not counted."""
+    seen, start = 0, 0.0
+    for number, row in enumerate(batches):
+        if number == skip:
+            start = time.perf_counter()
+        elif number > skip:
+            seen += len(row[0])
+    return seen / (time.perf_counter() - start)
+
+
+def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, float, float]:
+    from csd.data import open_store, sample_batch, train_dataset
+
+    start = time.perf_counter()
+    store = open_store(pairs, scale, cache, role=f"x{scale}", progress=False)
+    built = len(pairs) / (time.perf_counter() - start)
+
+    def stream(steps: int, seed: int):
+        data = train_dataset(
+            store, lr_patch=LR_PATCH, batch_size=BATCH, steps=steps, seed=seed, negatives=10
+        )
+        return data.create_tuple_iterator(num_epochs=1)
+
+    next(iter(stream(1, 0)))  # loads the framework, and the pages
+    drop_from_file_cache(store, cache)
+    passes = -(-len(pairs) // BATCH)
+    start = time.perf_counter()
+    for step in range(passes):
+        sample_batch(
+            store, lr_patch=LR_PATCH, batch_size=BATCH, seed=1, step=step, consumed=step * BATCH
+        )
+    cold = passes * BATCH / (time.perf_counter() - start)
+    rates = [pairs_per_second(stream(500, seed), 20) for seed in range(2, 2 + repeats)]
+    return built, cold, statistics.median(rates)
+
+
+def drop_from_file_cache(store, cache: Path) -> None:
+    """Without the right to drop all caches: the packs' own pages, once nobody maps them."""
+    store.release()
+    for pack in cache.rglob("*.u8"):
+        with pack.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure_torch(pairs, scale: int, folder: Path, repeats: int) -> tuple[float, float]:
+    """The plain PyTorch way, written as well as a user would: workers, uint8, one crop a sample."""
+    import cv2
+    import numpy as np
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    from csd.data import load_pair
+
+    cv2.setNumThreads(0)
+    folder.mkdir(exist_ok=True)
+    files = []
+    for number, pair in enumerate(pairs):
+        hr, lr = load_pair(pair, scale)
+        stem = folder / f"{number}"
+        for image, kind in ((hr, "hr"), (lr, "lr")):
+            cv2.imwrite(f"{stem}{kind}.png", image[:, :, ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 1))
+            with Path(f"{stem}{kind}.pkl").open("wb") as file:
+                pickle.dump(image, file, protocol=pickle.HIGHEST_PROTOCOL)
+        files.append(str(stem))
+
+    def read_png(path: str):
+        return cv2.imread(path + ".png")[:, :, ::-1]
+
+    def read_array(path: str):
+        with Path(path + ".pkl").open("rb") as file:
+            return pickle.load(file)
+
+    class Crops(Dataset):
+        def __init__(self, read, count):
+            self.read, self.count = read, count
+
+        def __len__(self):
+            return self.count
+
+        def __getitem__(self, index):
+            rng = np.random.default_rng(index)
+            stem = files[rng.integers(len(files))]
+            hr, lr = self.read(stem + "hr"), self.read(stem + "lr")
+            top = rng.integers(lr.shape[0] - LR_PATCH + 1)
+            left = rng.integers(lr.shape[1] - LR_PATCH + 1)
+            turn = rng.integers(2, size=3)
+            out = []
+            for image, s in ((lr, 1), (hr, scale)):
+                size = LR_PATCH * s
+                crop = image[top * s : top * s + size, left * s : left * s + size]
+                if turn[0]:
+                    crop = crop[::-1]
+                if turn[1]:
+                    crop = crop[:, ::-1]
+                crop = crop.transpose(2, 1, 0) if turn[2] else crop.transpose(2, 0, 1)
+                out.append(torch.from_numpy(np.ascontiguousarray(crop)))
+            return tuple(out)
+
+    def rate(read, count: int) -> float:
+        return max(
+            statistics.median(
+                pairs_per_second(DataLoader(Crops(read, count), BATCH, num_workers=workers), 2)
+                for _ in range(repeats)
+            )
+            for workers in (0, 2)
+        )
+
+    return rate(read_png, 8 * BATCH), rate(read_array, 60 * BATCH)
+
+
+def memory_table(args, scratch: Path) -> str:
+    counts = (8, 40) if args.quick else (50, 500)
+    given = sorted(args.data_dir.rglob("*.png")) if args.data_dir else []
+    given = given or sorted(generate(scratch / "few", 8 if args.quick else 50, 1024, 768).iterdir())
+    lines = [
+        f"Memory while streaming x4 pairs from 1024-pixel photographs, {BATCH} a batch, MiB.",
+        "",
+        "| photographs | packs on disk | anonymous | mapped, peak | total, peak |",
+        "|---|---|---|---|---|",
+    ]
+    for count in counts:
+        folder = scratch / f"{count}-photographs"
+        folder.mkdir()
+        for number in range(count):
+            source = given[number % len(given)]
+            (folder / f"{number:04d}{source.suffix}").write_bytes(source.read_bytes())
+        command = [sys.executable, __file__, "--memory_of", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        lines.append(f"| {count} | {' | '.join(done.stdout.split()[-4:])} |")
+        print(lines[-1], file=sys.stderr)
+    return "\n".join(lines) + "\n"
+
+
+def report_memory(folder: Path) -> int:
+    """Run in a process of its own: stream, watch /proc, print four numbers."""
+    from csd.data import find_pairs, open_store, train_dataset
+
+    pairs = find_pairs(folder, 4, split="all")
+    # The cache is built in another process, as a second run would find it.
+    if (child := os.fork()) == 0:
+        open_store(pairs, 4, folder / "cache", progress=False)
+        os._exit(0)
+    os.waitpid(child, 0)
+    store = open_store(pairs, 4, folder / "cache", progress=False)
+    data = train_dataset(
+        store, lr_patch=LR_PATCH, batch_size=BATCH, steps=600, seed=1, negatives=10
+    )
+    peaks = {"RssAnon": 0.0, "RssFile": 0.0, "VmRSS": 0.0}
+    for _ in data.create_tuple_iterator(num_epochs=1):
+        status = Path("/proc/self/status").read_text()
+        for line in status.splitlines():
+            key, _, value = line.partition(":")
+            if key in peaks:
+                peaks[key] = max(peaks[key], int(value.split()[0]) / 1024)
+    disk = sum(path.stat().st_size for path in folder.rglob("*.u8")) / 2**20
+    print(*(f"{n:.0f}" for n in (disk, peaks["RssAnon"], peaks["RssFile"], peaks["VmRSS"])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

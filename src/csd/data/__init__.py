@@ -1,0 +1,36 @@
+"""Images on disk to batches: readers, MATLAB's bicubic, the decoded store, the training stream."""
+
+from csd.data.images import image_size, read_image, write_png
+from csd.data.imresize import imresize_bicubic, imresize_pillow, modcrop, resize_matrix
+from csd.data.layouts import (
+    Pair,
+    benchmark_pairs,
+    check_pair,
+    detect_layout,
+    find_pairs,
+    load_pair,
+)
+from csd.data.pipeline import draw_negatives, sample_batch, train_dataset
+from csd.data.store import Store, default_cache_dir, open_store
+
+__all__ = [
+    "Pair",
+    "Store",
+    "benchmark_pairs",
+    "check_pair",
+    "default_cache_dir",
+    "detect_layout",
+    "draw_negatives",
+    "find_pairs",
+    "image_size",
+    "imresize_bicubic",
+    "imresize_pillow",
+    "load_pair",
+    "modcrop",
+    "open_store",
+    "read_image",
+    "resize_matrix",
+    "sample_batch",
+    "train_dataset",
+    "write_png",
+]

@@ -1,0 +1,277 @@
+"""Where photographs lie on disk: DIV2K, benchmark sets, plain folders. Nothing is decoded here.
+
+- `div2k`: `DIV2K_train_HR/0001.png`, `DIV2K_train_LR_bicubic/X4/0001x4.png`, and the same with
+  `valid`; or all of it in the train folders. Split by number: 1-800 train, 801-810 validate.
+- `benchmark`: `<Set>/HR/<name>.png`, `<Set>/LR_bicubic/X4/<name>x4.png`.
+- `folder`: photographs in `D` or `D/HR`; LR is made.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from csd.data.images import image_size, is_image_name, read_image
+from csd.data.imresize import imresize_bicubic
+from csd.errors import InputError
+
+LAYOUTS = ("auto", "div2k", "benchmark", "folder")
+SPLITS = ("train", "val", "all")
+DIV2K_TRAIN = range(1, 801)
+DIV2K_VAL = range(801, 811)
+# HR may exceed scale * LR: sets are cropped to a multiple of 12 so that one HR serves x2, x3, x4.
+_MAX_EXCESS = 12
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One photograph: its name, its HR file, and its LR file or None (then LR is made from HR)."""
+
+    name: str
+    hr: Path
+    lr: Path | None = None
+
+
+def find_pairs(
+    data_dir: str | Path,
+    scale: int,
+    layout: str = "auto",
+    split: str = "train",
+    val_dir: str | Path | None = None,
+) -> list[Pair]:
+    """The photographs of a split, sorted by name.
+
+    DIV2K splits by number (1-800, 801-810). Any other layout keeps its last tenth, at least one
+    photograph, for validation; with `val_dir` it trains on all, and `val_dir` validates. Split
+    `all` is everything.
+
+    Raises:
+        InputError: a missing folder, no photographs, too few to split, LR files missing (named).
+    """
+    if layout not in LAYOUTS:
+        raise InputError(f"layout '{layout}' is unknown; choose one of {', '.join(LAYOUTS)}")
+    if split not in SPLITS:
+        raise InputError(f"split '{split}' is unknown; choose one of {', '.join(SPLITS)}")
+    if split == "val" and val_dir is not None:
+        folder = _folder(val_dir, "val_dir")
+        kind = detect_layout(folder)
+        return _read(folder, scale, kind, "val" if kind == "div2k" else "all")
+    folder = _folder(data_dir, "data_dir")
+    kind = detect_layout(folder) if layout == "auto" else layout
+    if split == "train" and val_dir is not None and kind != "div2k":
+        split = "all"
+    return _read(folder, scale, kind, split)
+
+
+def benchmark_pairs(data_dir: str | Path, set_name: str, scale: int) -> list[Pair]:
+    """The photographs of a benchmark set: `data_dir/Set`, `data_dir/benchmark/Set`, or a path.
+
+    The set is `<Set>/HR` with or without `<Set>/LR_bicubic`, a plain folder of HR photographs, or
+    a DIV2K folder (images 801-810). Where no LR files exist they are None: `load_pair` makes them.
+
+    Raises:
+        InputError: no such set (the sentence lists those present), no photographs, LR missing.
+    """
+    data_dir = Path(data_dir)
+    for folder in (data_dir / set_name, data_dir / "benchmark" / set_name, Path(set_name)):
+        if set_name and folder.is_dir():
+            kind = detect_layout(folder)
+            return _read(folder, scale, kind, "val" if kind == "div2k" else "all")
+    _folder(data_dir, "data_dir")
+    there = [s.name for root in (data_dir, data_dir / "benchmark") for s in _set_folders(root)]
+    hint = f"sets there: {', '.join(sorted(there))}" if there else "no set lies there"
+    raise InputError(
+        f"no set '{set_name}' in {data_dir} or {data_dir / 'benchmark'}"
+        f" (expected {set_name}/HR with images); {hint}"
+    )
+
+
+def detect_layout(folder: Path) -> str:
+    """Which of the three layouts a folder has; `folder` where nothing tells."""
+    if _div2k_root(folder) is not None:
+        return "div2k"
+    if (folder / "HR").is_dir() and (folder / "LR_bicubic").is_dir():
+        return "benchmark"
+    if not _images(folder) and not (folder / "HR").is_dir() and _benchmark_roots(folder):
+        return "benchmark"
+    return "folder"
+
+
+def fitted_size(pair: Pair, hr: tuple[int, int], lr: tuple[int, int], scale: int):
+    """(H, W) in LR pixels that HR and LR share, both cropped at the bottom and right.
+
+    Raises:
+        InputError: the sizes do not belong to this scale.
+    """
+    for big, small in zip(hr, lr, strict=True):
+        if not -scale < big - scale * small <= _MAX_EXCESS or min(big // scale, small) < 1:
+            raise InputError(
+                f"{pair.lr} measures {lr[1]}x{lr[0]}, which does not fit {pair.hr}"
+                f" ({hr[1]}x{hr[0]}) at scale {scale}; check the scale and the LR folder"
+            )
+    return min(hr[0] // scale, lr[0]), min(hr[1] // scale, lr[1])
+
+
+def load_pair(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
+    """Decode a pair: HR uint8 (s*h, s*w, 3) cropped at the bottom and right, LR uint8 (h, w, 3).
+
+    LR is read, or made with MATLAB's bicubic from the cropped HR.
+
+    Raises:
+        InputError: a file cannot be read, or the two sizes do not belong to this scale.
+    """
+    hr = read_image(pair.hr)
+    if pair.lr is None:
+        h, w = (n // scale for n in hr.shape[:2])
+        if min(h, w) < 1:
+            raise InputError(f"{pair.hr} is smaller than the scale {scale}; remove it")
+        hr = np.ascontiguousarray(hr[: h * scale, : w * scale])
+        return hr, imresize_bicubic(hr, 1 / scale)
+    lr = read_image(pair.lr)
+    h, w = fitted_size(pair, hr.shape[:2], lr.shape[:2], scale)
+    return (
+        np.ascontiguousarray(hr[: h * scale, : w * scale]),
+        np.ascontiguousarray(lr[:h, :w]),
+    )
+
+
+def check_pair(pair: Pair, scale: int, lr_patch: int = 1) -> tuple[int, int]:
+    """(H, W) of the LR picture, from the headers alone: errors come before hours of decoding.
+
+    Raises:
+        InputError: unreadable header, sizes that do not fit, or HR smaller than the patch.
+    """
+    hr = image_size(pair.hr)
+    lr = (hr[0] // scale, hr[1] // scale)
+    if pair.lr is not None:
+        lr = fitted_size(pair, hr, image_size(pair.lr), scale)
+    if min(lr) < lr_patch:
+        raise InputError(
+            f"{pair.hr} ({hr[1]}x{hr[0]}) is smaller than the HR patch of {lr_patch * scale} pixels"
+            f" (LR patch {lr_patch} x scale {scale}); remove it or choose a smaller patch"
+        )
+    return lr
+
+
+def _folder(path: str | Path, what: str) -> Path:
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"{what} {path} does not exist")
+    if not path.is_dir():
+        raise InputError(f"{what} {path} is a file; give the folder that holds the photographs")
+    return path
+
+
+def _images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if is_image_name(p) and p.is_file())
+
+
+def _read(folder: Path, scale: int, kind: str, split: str) -> list[Pair]:
+    if kind == "div2k":
+        return _div2k(folder, scale, split)
+    pairs = _benchmark(folder, scale) if kind == "benchmark" else _plain(folder)
+    return _split(pairs, split, folder)
+
+
+def _split(pairs: list[Pair], split: str, folder: Path) -> list[Pair]:
+    if split == "all":
+        return pairs
+    if len(pairs) < 2:
+        raise InputError(
+            f"{folder} holds one photograph: none is left to validate with;"
+            " add some or give val_dir"
+        )
+    count = max(1, len(pairs) // 10)
+    return pairs[-count:] if split == "val" else pairs[:-count]
+
+
+def _plain(folder: Path) -> list[Pair]:
+    images = _images(folder) or _images(folder / "HR")
+    if not images:
+        raise InputError(
+            f"no photographs in {folder} or {folder / 'HR'};"
+            " put .png or .jpg files there, or check the layout"
+        )
+    return [Pair(_unique_name(p, images), p) for p in images]
+
+
+def _unique_name(path: Path, images: list[Path]) -> str:
+    """The stem; with the ending where `a.png` and `a.jpg` lie side by side."""
+    twins = sum(p.stem == path.stem for p in images)
+    return path.stem if twins == 1 else path.name
+
+
+def _set_folders(root: Path) -> list[Path]:
+    if not root.is_dir():
+        return []
+    return sorted(d for d in root.iterdir() if d.is_dir() and _images(d / "HR"))
+
+
+def _benchmark_roots(folder: Path) -> list[Path]:
+    """The set folders that `folder` stands for: itself, its children, or benchmark's children."""
+    if (folder / "HR").is_dir():
+        return [folder]
+    return _set_folders(folder) or _set_folders(folder / "benchmark")
+
+
+def _benchmark(folder: Path, scale: int) -> list[Pair]:
+    roots = _benchmark_roots(folder)
+    pairs = []
+    for root in roots:
+        prefix = "" if len(roots) == 1 else f"{root.name}/"
+        lr_dir = root / "LR_bicubic" / f"X{scale}"
+        pairs += _with_lr(_images(root / "HR"), [lr_dir], scale, prefix)
+    if not pairs:
+        raise InputError(f"no photographs in {folder / 'HR'}; expected <Set>/HR/<name>.png")
+    return pairs
+
+
+def _div2k_root(folder: Path) -> Path | None:
+    for root in (folder, folder / "DIV2K"):
+        if (root / "DIV2K_train_HR").is_dir() or (root / "DIV2K_valid_HR").is_dir():
+            return root
+    return None
+
+
+def _div2k(folder: Path, scale: int, split: str) -> list[Pair]:
+    root = _div2k_root(folder)
+    if root is None:
+        raise InputError(f"{folder} has no folder DIV2K_train_HR; check data_dir and the layout")
+    wanted = {"train": DIV2K_TRAIN, "val": DIV2K_VAL, "all": range(1, 10**6)}[split]
+    found: dict[int, Path] = {}
+    for part in ("valid", "train"):  # of an image in both folders the train folder's counts
+        for image in _images(root / f"DIV2K_{part}_HR"):
+            number = re.fullmatch(r"(\d+)", image.stem)
+            if number and int(number[1]) in wanted:
+                found[int(number[1])] = image
+    if not found:
+        where = f"numbered {wanted.start:04d} to {wanted.stop - 1:04d}"
+        hint = "; put DIV2K_valid_HR beside it or give val_dir" if split == "val" else ""
+        raise InputError(f"{root} has no DIV2K image {where}{hint}")
+    lr_dirs = [root / f"DIV2K_{part}_LR_bicubic" / f"X{scale}" for part in ("train", "valid")]
+    return _with_lr([found[n] for n in sorted(found)], lr_dirs, scale)
+
+
+def _with_lr(images: list[Path], lr_dirs: list[Path], scale: int, prefix: str = "") -> list[Pair]:
+    """Match HR files with `<name>x<scale>` (or `<name>`) in the LR folders; no folder: no LR."""
+    lr_files = {p.stem: p for folder in lr_dirs for p in _images(folder)}
+    pairs = [
+        Pair(
+            prefix + _unique_name(p, images),
+            p,
+            lr_files.get(f"{p.stem}x{scale}") or lr_files.get(p.stem),
+        )
+        for p in images
+    ]
+    missing = [p.hr.stem for p in pairs if p.lr is None]
+    if missing and any(folder.is_dir() for folder in lr_dirs):
+        names = ", ".join(f"{stem}x{scale}.png" for stem in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        there = next(folder for folder in lr_dirs if folder.is_dir())
+        raise InputError(
+            f"{there} lacks {names}{more}; add them, or remove the folder to have LR images made"
+        )
+    return pairs

@@ -1,0 +1,29 @@
+"""Small photographs to read: crops of the benchmark pictures that lie beside the tests."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def picture(reference) -> np.ndarray:
+    """A photograph, uint8 (H, W, 3)."""
+    with Image.open(reference / "benchmark" / "Set5" / "HR" / "woman.png") as image:
+        return np.array(image.convert("RGB"))
+
+
+@pytest.fixture
+def make_photos(picture):
+    """`make_photos(folder, names, size=(H, W))`: every name another crop of the photograph."""
+
+    def make(folder: Path, names, size=(48, 40)) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, name in enumerate(names):
+            top, left = 7 * number % 200, 11 * number % 120
+            crop = picture[top : top + size[0], left : left + size[1]]
+            Image.fromarray(crop).save(folder / name)
+        return folder
+
+    return make

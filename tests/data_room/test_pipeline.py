@@ -1,0 +1,166 @@
+"""Batches as a pure function of seed, position, step and rank."""
+
+import numpy as np
+import pytest
+
+from csd.data import (
+    draw_negatives,
+    find_pairs,
+    imresize_bicubic,
+    open_store,
+    sample_batch,
+    train_dataset,
+)
+from csd.data.pipeline import counter_hash, sample_images
+from csd.errors import InputError
+
+PATCH = 8
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, reference):
+    """The two benchmark pictures and, for more of them, their LR images, at x2."""
+    root = tmp_path_factory.mktemp("store")
+    for path in (reference / "benchmark" / "Set5").rglob("*.png"):
+        (root / path.name).write_bytes(path.read_bytes())
+    return open_store(find_pairs(root, 2, split="all"), 2, root / "cache", progress=False)
+
+
+def batch(store, **changes):
+    options = {"lr_patch": PATCH, "batch_size": 4, "seed": 3, "step": 0, "consumed": 0}
+    return sample_batch(store, **{**options, **changes})
+
+
+def views(image):
+    for transposed in (image, image.swapaxes(1, 2)):
+        yield from (transposed[:, ::a, ::b] for a in (1, -1) for b in (1, -1))
+
+
+def test_shapes_types_and_order_of_columns(store):
+    lr, hr, negatives = batch(store, negatives=3)
+    assert lr.shape == (4, 3, 8, 8) and hr.shape == (4, 3, 16, 16)
+    assert negatives.shape == (3, 3, 8, 8)
+    assert lr.dtype == hr.dtype == negatives.dtype == np.uint8
+    assert len(batch(store)) == 2
+
+
+def test_lr_and_hr_show_the_same_place(store):
+    lr, hr = batch(store, batch_size=32, augment=False, lr_patch=12)
+    for small, large in zip(lr, hr, strict=True):
+        again = imresize_bicubic(large.transpose(1, 2, 0), 1 / 2).transpose(2, 0, 1)
+        inner = (slice(None), slice(2, -2), slice(2, -2))  # beyond, the filter sees outside
+        np.testing.assert_array_equal(again[inner], small[inner])
+
+
+def test_augmentation_turns_both_alike_and_uses_all_views(store):
+    seen = set()
+    plain, turned = (batch(store, batch_size=64, augment=a) for a in (False, True))
+    for lr0, hr0, lr, hr in zip(*plain, *turned, strict=True):
+        fits = [
+            number
+            for number, (a, b) in enumerate(zip(views(lr0), views(hr0), strict=True))
+            if np.array_equal(a, lr) and np.array_equal(b, hr)
+        ]
+        assert len(fits) == 1
+        seen.update(fits)
+    assert seen == set(range(8))
+
+
+def test_every_pass_shows_every_photograph_once():
+    order = sample_images(10, 5, np.arange(40)).reshape(4, 10)
+    assert (np.sort(order, axis=1) == np.arange(10)).all()
+    assert len({tuple(row) for row in order}) == 4
+    assert not np.array_equal(order, sample_images(10, 6, np.arange(40)).reshape(4, 10))
+
+
+def test_crops_reach_every_place():
+    rows = counter_hash(1, 1, np.arange(4000)) % np.uint64(41)
+    counts = np.bincount(rows.astype(int), minlength=41)
+    assert counts.min() > 50 and counts.max() < 160  # 98 expected
+
+
+def test_a_batch_depends_on_its_arguments_alone(store):
+    first = batch(store, step=7, consumed=28, negatives=2)
+    batch(store, step=1, consumed=400, seed=9)
+    for a, b in zip(first, batch(store, step=7, consumed=28, negatives=2), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first[0], batch(store, step=7, consumed=28, seed=4)[0])
+    assert not np.array_equal(first[0], batch(store, step=7, consumed=32)[0])
+
+
+def test_two_ranks_see_what_one_would(store):
+    whole = batch(store, batch_size=8, consumed=24)
+    halves = [batch(store, batch_size=4, consumed=24, rank=r) for r in (0, 1)]
+    for column in (0, 1):
+        joined = np.concatenate([half[column] for half in halves])
+        np.testing.assert_array_equal(joined, whole[column])
+
+
+def test_negatives_are_distinct_patches_of_the_batch(store):
+    for step in range(20):
+        index = draw_negatives(16, 10, 3, step)
+        assert len(set(index)) == 10 and set(index) <= set(range(16))
+    assert not np.array_equal(draw_negatives(16, 10, 3, 0), draw_negatives(16, 10, 3, 1))
+    assert not np.array_equal(draw_negatives(16, 10, 3, 0), draw_negatives(16, 10, 3, 0, rank=1))
+    lr, _, negatives = batch(store, negatives=3, step=5)
+    np.testing.assert_array_equal(negatives, lr[draw_negatives(4, 3, 3, 5)])
+
+
+def test_hash_is_fixed_forever():
+    """A resumed run must draw what the version that started it drew."""
+    assert counter_hash(0, 0, np.arange(3)).tolist() == [
+        10891570291429925902,
+        14994022588980393954,
+        12110499432780310271,
+    ]
+    assert sample_images(6, 1, np.arange(8)).tolist() == [3, 4, 5, 2, 1, 0, 4, 5]
+
+
+def dataset(store, **changes):
+    options = {"lr_patch": PATCH, "batch_size": 4, "steps": 6, "seed": 3, "negatives": 2}
+    return train_dataset(store, **{**options, **changes})
+
+
+def rows(data):
+    return list(data.create_tuple_iterator(num_epochs=1, output_numpy=True))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_dataset_yields_the_batches_in_order(store, workers):
+    data = dataset(store, workers=workers)
+    assert data.get_dataset_size() == 6
+    assert data.get_col_names() == ["lr", "hr", "negatives_lr"]
+    for step, row in enumerate(rows(data)):
+        for a, b in zip(row, batch(store, step=step, consumed=4 * step, negatives=2), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert step == 5
+
+
+def test_resumed_dataset_goes_on_as_if_never_stopped(store):
+    whole = rows(dataset(store))
+    rest = rows(dataset(store, steps=2, start_step=4, start_samples=16))
+    for a, b in zip(whole[4:], rest, strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_ranks_share_the_stream(store):
+    shards = [rows(dataset(store, rank=r, ranks=2, negatives=0)) for r in (0, 1)]
+    for step in range(6):
+        whole = batch(store, batch_size=8, consumed=8 * step)
+        joined = np.concatenate([shard[step][1] for shard in shards])
+        np.testing.assert_array_equal(joined, whole[1])
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"negatives": 5}, "5 negatives cannot be drawn from a batch of 4"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"rank": 2, "ranks": 2}, "rank must lie in 0..1"),
+        ({"lr_patch": 1000}, "smaller than the LR patch 1000"),
+    ],
+)
+def test_wrong_arguments_are_explained(store, changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        dataset(store, **changes)
