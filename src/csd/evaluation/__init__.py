@@ -1,0 +1,44 @@
+"""Metrics, whole-image restoration, benchmark tables and reports."""
+
+from csd.evaluation.benchmark import Method, bicubic_method, evaluate, network_methods, validate
+from csd.evaluation.complexity import count_parameters, multiply_adds
+from csd.evaluation.metrics import psnr_rgb, psnr_y, rgb_to_y, ssim_y
+from csd.evaluation.report import ReportRun, load_run, write_report
+from csd.evaluation.restore import (
+    DEFAULT_OVERLAP,
+    DEFAULT_TILE,
+    count_tiles,
+    make_runner,
+    restore,
+    run_ensemble,
+    to_uint8,
+)
+from csd.evaluation.tables import console_table, markdown_table, read_metrics, write_metrics
+
+__all__ = [
+    "DEFAULT_OVERLAP",
+    "DEFAULT_TILE",
+    "Method",
+    "ReportRun",
+    "bicubic_method",
+    "console_table",
+    "count_parameters",
+    "count_tiles",
+    "evaluate",
+    "load_run",
+    "make_runner",
+    "markdown_table",
+    "multiply_adds",
+    "network_methods",
+    "psnr_rgb",
+    "psnr_y",
+    "read_metrics",
+    "restore",
+    "rgb_to_y",
+    "run_ensemble",
+    "ssim_y",
+    "to_uint8",
+    "validate",
+    "write_metrics",
+    "write_report",
+]

@@ -1,0 +1,195 @@
+"""Scores of methods on test sets: the benchmark of eval.py and the validation of training."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from csd.data import Pair, imresize_bicubic, imresize_pillow, load_pair, write_png
+from csd.errors import InputError
+from csd.evaluation.complexity import count_parameters, multiply_adds
+from csd.evaluation.metrics import psnr_rgb, psnr_y, ssim_y
+from csd.evaluation.restore import Runner, make_runner, restore
+
+Load = Callable[[Pair, int], tuple[np.ndarray, np.ndarray]]
+
+_KERNELS = {"matlab": imresize_bicubic, "pillow": imresize_pillow}
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to enlarge an image: `enlarge` turns LR uint8 (H, W, 3) into SR uint8 of scale x it.
+
+    `width` is None for bicubic; `facts` go into the metrics as they are (parameters and so on).
+    """
+
+    width: float | None
+    enlarge: Callable[[np.ndarray], np.ndarray]
+    self_ensemble: bool = False
+    facts: dict = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name in tables and of folders: `bicubic`, `width_0.25`, `width_0.25_ensemble`."""
+        if self.width is None:
+            return "bicubic"
+        return f"width_{self.width}" + ("_ensemble" if self.self_ensemble else "")
+
+
+def bicubic_method(scale: int, kernel: str = "matlab") -> Method:
+    """Bicubic enlargement with MATLAB's or Pillow's kernel (`matlab`, `pillow`)."""
+    if kernel not in _KERNELS:
+        raise InputError(f"bicubic kernel {kernel!r} is unknown; use {' or '.join(_KERNELS)}")
+    resize = _KERNELS[kernel]
+    return Method(None, lambda lr: resize(lr, scale), facts={"bicubic_kernel": kernel})
+
+
+def network_methods(
+    net, widths: Sequence[float], *, self_ensemble: bool = False, tile: int | None = None
+) -> list[Method]:
+    """`net` at each width, once or, with `self_ensemble`, also as the mean of eight.
+
+    Each width is compiled once, on its first image. Raises InputError for an impossible width.
+    """
+    methods = []
+    for width in widths:
+        run = make_runner(net, width)
+        facts = {"parameters": count_parameters(net, width)}
+        facts["multiply_adds"] = multiply_adds(net, width)
+        for ensemble in (False, True) if self_ensemble else (False,):
+            methods.append(Method(width, _enlarge(run, net.scale, tile, ensemble), ensemble, facts))
+    return methods
+
+
+def _enlarge(run: Runner, scale: int, tile: int | None, ensemble: bool) -> Callable:
+    return lambda lr: restore(run, lr, scale=scale, tile=tile, self_ensemble=ensemble)
+
+
+def _score(name: str, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:
+    try:
+        return {"psnr_y": psnr_y(sr, hr, scale), "ssim_y": ssim_y(sr, hr, scale)}
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
+
+
+def validate(
+    run: Runner,
+    pairs: Sequence[Pair],
+    scale: int,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    tile: int | None = None,
+    load: Load = load_pair,
+) -> dict:
+    """Mean PSNR-Y and SSIM-Y of a runner over photographs; what training calls between epochs.
+
+    Args:
+        run: as `make_runner` gives; it follows the weights while they are trained.
+        pairs: the photographs, or whatever else `load(pair, scale)` turns into HR and LR, uint8
+            (H, W, 3); each has a `name`.
+        shard: (rank, ranks): this process takes every `ranks`-th photograph from `rank` on. The
+            sums and the count let the processes add up theirs and divide.
+
+    Returns:
+        `psnr_y` (dB), `ssim_y` (means; nan where the shard is empty), `psnr_y_sum`, `ssim_y_sum`,
+        `count`, and `images`: name -> {psnr_y, ssim_y}.
+    """
+    rank, ranks = shard
+    images = {}
+    for pair in pairs[rank::ranks]:
+        hr, lr = load(pair, scale)
+        images[pair.name] = _score(pair.name, restore(run, lr, scale=scale, tile=tile), hr, scale)
+    scores = {key: [s[key] for s in images.values()] for key in ("psnr_y", "ssim_y")}
+    return {
+        "psnr_y": _mean(scores["psnr_y"]),
+        "ssim_y": _mean(scores["ssim_y"]),
+        "psnr_y_sum": float(sum(scores["psnr_y"])),
+        "ssim_y_sum": float(sum(scores["ssim_y"])),
+        "count": len(images),
+        "images": images,
+    }
+
+
+def evaluate(
+    methods: Sequence[Method],
+    sets: dict[str, Sequence[Pair]],
+    scale: int,
+    *,
+    model: dict | None = None,
+    ckpt: str | None = None,
+    save_dir: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict:
+    """Score every method on every photograph of the sets.
+
+    PSNR and SSIM on Y leave a border of `scale` pixels out, PSNR on RGB (DIV2K's convention) one of
+    scale + 6; it is absent for images smaller than that. `ms` is the wall-clock time of a whole
+    restoration, the compilation excluded by a first, uncounted one.
+
+    Args:
+        model: name and hyper-parameters of the network, None for bicubic alone.
+        save_dir: where to write `<Set>/<method>/<name>.png`, and the originals under `HR`.
+        progress: called with the photograph's name before each.
+
+    Returns:
+        What metrics.json holds (see `csd.evaluation.write_metrics`).
+
+    Raises:
+        InputError: names the photograph that cannot be read or scored.
+    """
+    model = model or {"name": "bicubic"}
+    runs = [
+        {
+            "width": m.width,
+            "self_ensemble": m.self_ensemble,
+            "label": m.label,
+            **m.facts,
+            "sets": {},
+        }
+        for m in methods
+    ]
+    warm = set()
+    for set_name, pairs in sets.items():
+        for pair in pairs:
+            if progress is not None:
+                progress(f"{set_name} {pair.name}")
+            hr, lr = load_pair(pair, scale)
+            if save_dir is not None:
+                write_png(save_dir / set_name / "HR" / f"{pair.name}.png", hr)
+            for run, method in zip(runs, methods, strict=True):
+                if method.width is not None and method.width not in warm:
+                    method.enlarge(lr)  # compiles
+                    warm.add(method.width)
+                start = time.perf_counter()
+                sr = method.enlarge(lr)
+                seconds = time.perf_counter() - start
+                score = _score(f"{set_name}/{pair.name}", sr, hr, scale)
+                if min(hr.shape[:2]) > 2 * (scale + 6):
+                    score["psnr_rgb"] = psnr_rgb(sr, hr, scale + 6)
+                score["ms"] = round(1000.0 * seconds, 3)
+                images = run["sets"].setdefault(set_name, {"images": {}})["images"]
+                images[pair.name] = score
+                if save_dir is not None:
+                    write_png(save_dir / set_name / method.label / f"{pair.name}.png", sr)
+    for run in runs:
+        for result in run["sets"].values():
+            _add_means(result)
+    hyper = {key: value for key, value in model.items() if key not in ("name", "scale")}
+    return {"model": model["name"], "hyper": hyper, "scale": scale, "ckpt": ckpt, "runs": runs}
+
+
+def _add_means(result: dict) -> None:
+    """Means over the images of a set, in front of them."""
+    images = list(result.pop("images").items())
+    for key in ("psnr_y", "ssim_y", "psnr_rgb", "ms"):
+        values = [score[key] for _, score in images if key in score]
+        if values:
+            result["ms_per_image" if key == "ms" else key] = _mean(values)
+    result["images"] = dict(images)

@@ -1,0 +1,180 @@
+"""Line and point charts as inline SVG: no library, no script, colours from the page's CSS.
+
+A chart is drawn on a fixed grid of units and scaled by the page; `--c0` .. `--c7` are the series
+colours, so that the page decides for light and dark.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+_WIDTH, _HEIGHT = 440, 280
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 10, 42
+_COLOURS = 8
+_MOST_POINTS = 300
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points of one name; `level` True draws a dashed horizontal line at the first point's y."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+    level: bool = False
+
+
+def thin(points: Sequence[tuple[float, float]], most: int = _MOST_POINTS) -> list:
+    """At most `most` points: means over runs of equal length, so that a long noisy curve reads."""
+    size = math.ceil(len(points) / most) if points else 1
+    if size == 1:
+        return list(points)
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def nice_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]."""
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten inside [low, high]; powers of ten alone over three decades."""
+    multiples = (1,) if high / low > 1e3 else (1, 2, 5)
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [m * 10.0**e for e in exponents for m in multiples]
+    return [t for t in ticks if low * 0.999 <= t <= high * 1.001]
+
+
+def _short(value: float) -> str:
+    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{name}"
+    return f"{value:g}"
+
+
+def _span(values: Sequence[float], log: bool) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    if log:
+        return (low / 1.5, high * 1.5)
+    margin = (high - low) * 0.06 or abs(high) * 0.05 or 1.0
+    return low - margin, high + margin
+
+
+def chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    lines: bool = True,
+    log_x: bool = False,
+    diagonal: bool = False,
+    zero: bool = False,
+) -> str:
+    """One figure with a legend, or nothing ("") where there is no finite point.
+
+    Args:
+        lines: join the points; else a dot each, with its name beside it where they are few.
+        log_x: logarithmic x axis; points at or below zero are left out.
+        diagonal: both axes alike, with the line y = x.
+        zero: begin the y axis at zero.
+    """
+    finite = []
+    for s in series:
+        points = [
+            (x, y)
+            for x, y in s.points
+            if math.isfinite(x) and math.isfinite(y) and (x > 0 or not log_x or s.level)
+        ]
+        if points:
+            finite.append(Series(s.name, thin(points) if lines else points, s.level))
+    if not any(not s.level for s in finite):
+        return ""
+    xs = [x for s in finite if not s.level for x, _ in s.points]
+    ys = [y for s in finite for _, y in s.points]
+    if diagonal:
+        xs = ys = xs + ys
+    x_low, x_high = _span(xs, log_x)
+    if lines:
+        x_low, x_high = min(xs), max(max(xs), min(xs) + 1)
+    y_low, y_high = _span(ys, False)
+    y_low = 0.0 if zero else y_low
+
+    def px(x: float) -> float:
+        if log_x:
+            part = math.log(x / x_low) / math.log(x_high / x_low)
+        else:
+            part = (x - x_low) / (x_high - x_low)
+        return round(_LEFT + part * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def py(y: float) -> float:
+        part = (y - y_low) / (y_high - y_low)
+        return round(_HEIGHT - _BOTTOM - part * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    out = [
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">',
+    ]
+    for tick in nice_ticks(y_low, y_high):
+        y = py(tick)
+        out.append(f'<line class="grid" x1="{_LEFT}" y1="{y}" x2="{right}" y2="{y}"/>')
+        out.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{_short(tick)}</text>')
+    for tick in log_ticks(x_low, x_high) if log_x else nice_ticks(x_low, x_high):
+        x = px(tick)
+        out.append(f'<line class="grid" x1="{x}" y1="{_TOP}" x2="{x}" y2="{bottom}"/>')
+        out.append(f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{_short(tick)}</text>')
+    middle_x, middle_y = (_LEFT + right) / 2, (_TOP + bottom) / 2
+    out.append(
+        f'<text x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+        f'<text transform="translate(12 {middle_y}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_label)}</text>"
+    )
+    if diagonal:
+        out.append(
+            f'<line class="level" x1="{px(x_low)}" y1="{py(x_low)}" '
+            f'x2="{px(x_high)}" y2="{py(x_high)}"/>'
+        )
+    for i, s in enumerate(finite):
+        out.append(_draw(s, i, px, py, lines, right))
+    out.append("</svg>")
+    legend = "".join(
+        f'<li><span class="key" style="background:var(--c{i % _COLOURS})"></span>'
+        f"{escape(s.name)}</li>"
+        for i, s in enumerate(finite)
+    )
+    return (
+        f'<figure class="chart"><figcaption>{escape(title)}</figcaption>{"".join(out)}'
+        f'<ul class="legend">{legend}</ul></figure>'
+    )
+
+
+def _draw(s: Series, index: int, px, py, lines: bool, right: float) -> str:
+    colour = f"var(--c{index % _COLOURS})"
+    dash = ' stroke-dasharray="6 4"' if s.level or index >= _COLOURS else ""
+    if s.level:
+        y = py(s.points[0][1])
+        return (
+            f'<line x1="{_LEFT}" y1="{y}" x2="{right}" y2="{y}" stroke="{colour}" '
+            f'stroke-width="1.5"{dash}><title>{escape(s.name)}: {s.points[0][1]:.2f}</title></line>'
+        )
+    parts = []
+    if lines and len(s.points) > 1:
+        path = " ".join(f"{px(x)},{py(y)}" for x, y in s.points)
+        parts.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" '
+            f'stroke-linejoin="round"{dash}/>'
+        )
+    if not lines or len(s.points) <= 40:
+        radius = 3 if lines else 4.5
+        parts += [
+            f'<circle cx="{px(x)}" cy="{py(y)}" r="{radius}" fill="{colour}">'
+            f"<title>{escape(s.name)}: {x:g}, {y:.4g}</title></circle>"
+            for x, y in s.points
+        ]
+    return "".join(parts)

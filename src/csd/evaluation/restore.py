@@ -1,0 +1,171 @@
+"""Restoring whole images with a network: one compilation for all sizes, tiles, self-ensemble.
+
+Everything here works on numpy arrays; a *runner* is any callable that takes float32
+(1, 3, H, W), RGB 0..255, and returns float32 (1, 3, scale * H, scale * W).
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from csd.errors import InputError, WorkError
+
+Runner = Callable[[np.ndarray], np.ndarray]
+
+# Context around a tile, in LR pixels. A deep EDSR sees further in theory; the weight of what lies
+# beyond is small, and the tests hold the difference to the whole image above 60 dB.
+DEFAULT_OVERLAP = 24
+# LR pixels of a tile's side. Fixed, so that a result never depends on the machine's memory.
+DEFAULT_TILE = 192
+
+
+def make_runner(net, width: float = 1.0) -> Runner:
+    """A runner of `net` at `width`, compiled once, on its first call, for images of every size.
+
+    The weights are the net's own: training may go on changing them between calls. The compiled
+    graph takes (N, 3, H, W) with N, H and W unknown; its values equal those of a graph compiled
+    for the one size.
+
+    Raises InputError for a width that leaves a layer no channel.
+    """
+    import mindspore as ms
+    from mindspore import nn
+
+    from csd.nets import check_width
+
+    check_width(net, width)
+
+    class AnySize(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.net = net
+
+        def construct(self, x):
+            return self.net(x, width)
+
+    cell = AnySize()
+    cell.set_inputs(ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32))
+
+    def run(x: np.ndarray) -> np.ndarray:
+        return cell(ms.Tensor(np.ascontiguousarray(x, np.float32))).asnumpy()
+
+    return run
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Round half up and clip to 0..255: the paper's `clamp(0, 255).round()` on an RGB 0..255 image.
+
+    (torch rounds exact halves to even; a network's float output practically never is one.)
+    """
+    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
+
+
+def _dihedral(x: np.ndarray, flip: bool, turns: int) -> np.ndarray:
+    """One of the eight symmetries of a square applied to (..., H, W)."""
+    return np.rot90(x[..., ::-1] if flip else x, turns, axes=(-2, -1))
+
+
+def _inverse_dihedral(x: np.ndarray, flip: bool, turns: int) -> np.ndarray:
+    x = np.rot90(x, -turns, axes=(-2, -1))
+    return x[..., ::-1] if flip else x
+
+
+def run_ensemble(run: Runner, x: np.ndarray) -> np.ndarray:
+    """Mean of the runner over the eight flips and rotations of x (the x8 self-ensemble).
+
+    x: float32 (1, 3, H, W) -> float32 (1, 3, scale * H, scale * W); averaged before any rounding
+    (Timofte et al., "Seven ways to improve example-based single image super resolution", 2016).
+    """
+    total = None
+    for flip in (False, True):
+        for turns in range(4):
+            y = _inverse_dihedral(run(_dihedral(x, flip, turns)), flip, turns)
+            total = y.astype(np.float64) if total is None else total + y
+    return (total / 8.0).astype(np.float32)
+
+
+def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int, int, int]]:
+    """Cut `length` into tiles: (start, stop) of each and the (begin, end) of its window.
+
+    Every window has the same size, min(tile + 2 * overlap, length), and lies inside the image: at a
+    border it is moved inward instead of padded, so that the network meets its own zero padding
+    exactly where it meets it in the whole image.
+    """
+    window = min(tile + 2 * overlap, length)
+    for start in range(0, length, tile):
+        stop = min(start + tile, length)
+        begin = min(max(start - overlap, 0), length - window)
+        yield start, stop, begin, begin + window
+
+
+def count_tiles(height: int, width: int, tile: int | None) -> int:
+    """How many calls of `progress` a restoration of a (height, width) LR image makes."""
+    return 1 if tile is None else -(-height // tile) * -(-width // tile)
+
+
+def restore(
+    run: Runner,
+    lr: np.ndarray,
+    *,
+    scale: int,
+    tile: int | None = None,
+    overlap: int = DEFAULT_OVERLAP,
+    self_ensemble: bool = False,
+    progress: Callable[[int], None] | None = None,
+    dtype: type = np.uint8,
+) -> np.ndarray:
+    """Super-resolve one image.
+
+    Args:
+        run: a runner at this scale, such as `make_runner` gives.
+        lr: (H, W, 3) RGB with values 0..255, uint8 or floating.
+        tile: side of the tiles in LR pixels; None restores the image in one piece. With tiles the
+            memory in use, beside input and output, does not grow with the image.
+        overlap: context around a tile, LR pixels. Networks that pool over the whole image (RCAN's
+            channel attention) give tiles other means than the whole: their tiles are approximate.
+        self_ensemble: mean over the eight flips and rotations, taken tile by tile.
+        progress: called with 1 after every tile.
+        dtype: np.uint8 rounds half up and clips to 0..255; np.float32 leaves the values alone.
+
+    Returns:
+        (scale * H, scale * W, 3) of `dtype`.
+
+    Raises:
+        InputError: a wrong shape, tile or overlap, or a runner of another scale.
+        WorkError: the runner gave infinite or undefined values.
+    """
+    if lr.ndim != 3 or lr.shape[2] != 3 or min(lr.shape) < 1:
+        raise InputError(f"an image to restore must have the shape (H, W, 3), not {lr.shape}")
+    if (tile is not None and tile < 1) or overlap < 0:
+        raise InputError(
+            f"tile must be at least 1 and overlap at least 0, not {tile} and {overlap}"
+        )
+    height, width = lr.shape[:2]
+    tile = tile or max(height, width)
+    out = np.empty((height * scale, width * scale, 3), dtype)
+    for top, bottom, y0, y1 in _spans(height, tile, overlap):
+        for left, right, x0, x1 in _spans(width, tile, overlap):
+            x = lr[y0:y1, x0:x1].astype(np.float32).transpose(2, 0, 1)[None]
+            y = run_ensemble(run, x) if self_ensemble else run(x)
+            if y.shape != (1, 3, scale * (y1 - y0), scale * (x1 - x0)):
+                raise InputError(
+                    f"the network turned {x.shape} into {y.shape}, which is not scale {scale}; "
+                    "give the scale the network was trained for"
+                )
+            if not np.isfinite(y).all():
+                raise WorkError(
+                    "the network gave infinite or undefined pixels: its weights are damaged or its "
+                    "training diverged; use an earlier checkpoint"
+                )
+            core = y[
+                0,
+                :,
+                scale * (top - y0) : scale * (bottom - y0),
+                scale * (left - x0) : scale * (right - x0),
+            ].transpose(1, 2, 0)
+            out[scale * top : scale * bottom, scale * left : scale * right] = (
+                to_uint8(core) if dtype == np.uint8 else core
+            )
+            if progress is not None:
+                progress(1)
+    return out

@@ -1,0 +1,106 @@
+"""eval.py and tools/report.py as a user types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words, program="eval.py"):
+    command = [sys.executable, str(ROOT / program), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=170)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained EDSR x2 that says it was trained at two widths."""
+    from csd import runtime
+    from csd.nets import create_model
+    from csd.weights import network_state, save_checkpoint
+
+    runtime.setup(device_target="CPU", seed=1)
+    net = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)
+    path = tmp_path_factory.mktemp("weights") / "best.ckpt"
+    save_checkpoint(path, network_state(net), {"model": net.describe(), "widths": [1.0, 0.5]})
+    return path
+
+
+@pytest.mark.slow
+def test_teacher_student_and_bicubic_in_one_call(small_set, tmp_path, checkpoint):
+    out = tmp_path / "out"
+    done = run(
+        "--ckpt", checkpoint, "--data_dir", small_set, "--sets", "Tiny", "--save_images",
+        "--self_ensemble", "--tile", "32", "--output_dir", out, "--device_target", "CPU",
+        "--cache_dir", tmp_path / "cache",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["model"], metrics["scale"]) == ("edsr", 2)
+    found = [(r["width"], r["self_ensemble"]) for r in metrics["runs"]]
+    assert found == [(None, False), (1.0, False), (1.0, True), (0.5, False), (0.5, True)]
+    assert metrics["runs"][1]["parameters"] > metrics["runs"][3]["parameters"]
+    assert "width 0.5+" in done.stdout and "bicubic" in done.stdout
+    assert (out / "images" / "Tiny" / "width_0.5" / "two.png").is_file()
+    report = run(out, "--output", tmp_path / "page.html", program="tools/report.py")
+    assert report.returncode == 0, report.stderr
+    page = (tmp_path / "page.html").read_text()
+    assert "width 0.5" in page and page.count("data:image/png") == 2 * 4
+
+
+def test_bicubic_needs_no_network(small_set, tmp_path):
+    done = run(
+        "--model", "bicubic", "--scale", "3", "--sets", "Tiny", "--data_dir", small_set,
+        "--output_dir", tmp_path / "out",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["scale"] == 3 and metrics["runs"][0]["bicubic_kernel"] == "matlab"
+    assert np.isfinite(metrics["runs"][0]["sets"]["Tiny"]["psnr_y"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "--ckpt FILE"),
+        (["--model", "bicubic"], "needs --scale"),
+        (["--model", "bicubic", "--ckpt", "x"], "needs no --ckpt"),
+        (["--ckpt", "absent.ckpt"], "no checkpoint absent.ckpt"),
+        (["--model", "bicubic", "--scale", "5"], "2, 3 or 4"),
+        (["--model", "bicubic", "--scale", "2", "--sets", "Absent"], "Absent"),
+        (["--model", "bicubic", "--scale", "2", "--sets", "Tiny,./Tiny"], "two sets"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(small_set, tmp_path, words, sentence):
+    done = run(*words, "--data_dir", small_set, "--output_dir", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_contradicting_scale_is_refused(small_set, tmp_path, checkpoint):
+    done = run("--ckpt", checkpoint, "--scale", "4", "--output_dir", tmp_path / "out")
+    assert done.returncode == 2
+    assert "was trained for scale 2, not 4" in done.stderr
+
+
+@pytest.mark.parametrize("program", ["eval.py", "tools/report.py"])
+def test_help_loads_no_heavy_package(program):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{program!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / program)!r}, run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "assert not {'mindspore', 'numpy', 'cv2'} & set(sys.modules), 'a heavy package is loaded'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
