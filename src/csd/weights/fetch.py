@@ -1,0 +1,186 @@
+"""One file over HTTP: resumed where it broke off, its size and digest verified."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import re
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from csd.errors import InputError, WorkError
+
+_BLOCK = 1 << 18
+_TRIES = 5  # in a row without a byte of progress
+_BROKEN = (
+    http.client.HTTPException,
+    urllib.error.URLError,
+    ConnectionError,
+    TimeoutError,
+    ssl.SSLError,
+)
+
+
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    size: int | None = None,
+    digest: str | None = None,
+    say: Callable[[str], None] = print,
+    wait: float = 1.0,
+    timeout: float = 60.0,
+) -> None:
+    """Download `url` to `path`; what is there already is not fetched again.
+
+    The file grows as `<path>.part`, also over several calls, and gets its name when it is whole.
+    `size`: bytes. `digest`: "sha256:<hex>" or "md5:<hex>"; a prefix of the hex digits will do.
+    `wait`: seconds before the first repetition, doubled each time.
+
+    Raises InputError for an address that is none, WorkError when the server refuses, keeps breaking
+    off, sends another size than it or we know, or the digest differs (the file is then removed).
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        raise InputError(f"'{url}' is no address: it must begin with http:// or https://")
+    if path.exists():
+        with contextlib.suppress(WorkError):
+            _verify(url, path, size, digest)
+            say(f"{path}: already there")
+            return
+    part, tag = _beside(path, ".part"), _beside(path, ".part.json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _download(url, part, tag, size, say, wait, timeout)
+        try:
+            _verify(url, part, size, digest)
+        except WorkError:
+            part.unlink()
+            raise
+        part.replace(path)
+        tag.unlink(missing_ok=True)
+    except urllib.error.URLError as error:
+        raise WorkError(f"{url} cannot be fetched: {error}") from error
+    except OSError as error:
+        raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _download(url, part: Path, tag: Path, size, say, wait: float, timeout: float) -> None:
+    failures, best, reason = 0, _size(part), ""
+    while True:
+        try:
+            total = _continue(url, part, tag, size, say, timeout)
+            if total is None or _size(part) == total:
+                return
+            reason = f"it broke off after {_size(part)} of {total} bytes"
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # nothing behind what we have: whole, or from another file
+                if size is not None and _size(part) == size:
+                    return
+                part.unlink(missing_ok=True)
+            elif error.code < 500 and error.code not in (408, 429):
+                raise WorkError(
+                    f"{url}: the server answers {error.code} {error.reason}; give another address "
+                    "with --url"
+                ) from error
+            reason = reason or f"the server answers {error.code} {error.reason}"
+        except _BROKEN as error:
+            reason = str(getattr(error, "reason", "") or error or type(error).__name__)
+        # Further than ever, not than last time: a server may start anew again and again.
+        failures = 0 if _size(part) > best else failures + 1
+        best = max(best, _size(part))
+        if failures >= _TRIES:
+            kept = "; what has come is kept, start again to resume" if part.exists() else ""
+            raise WorkError(f"{url} cannot be fetched: {reason}{kept}")
+        if failures:
+            say(f"{url}: {reason}; trying again")
+            time.sleep(wait * 2 ** (failures - 1))
+
+
+def _continue(url, part: Path, tag: Path, size, say, timeout: float) -> int | None:
+    """One request for what is missing; returns the whole file's length if the server knows it."""
+    have = _size(part)
+    request = urllib.request.Request(url, headers={"User-Agent": "csd"})
+    if have:
+        version = _read_tag(tag, url)
+        if version is None:  # nobody can tell whether the rest would fit
+            have = 0
+        else:
+            request.add_header("Range", f"bytes={have}-")
+            request.add_header("If-Range", version)
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        start, total = _extent(answer)
+        if start != have:
+            have = 0
+            if start:
+                raise ConnectionError(f"the server sends bytes from {start}, not from {have}")
+        if size is not None and total is not None and total != size:
+            raise WorkError(f"{url}: the server has {total} bytes, expected {size}")
+        tag.write_text(json.dumps({"url": url, "version": _version(answer)}))
+        limit = size if size is not None else total
+        with part.open("ab" if have else "wb") as file:
+            tenth = -1 if limit is None else have * 10 // max(limit, 1)
+            while block := answer.read1(_BLOCK):
+                have += len(block)
+                if limit is not None and have > limit:
+                    part.unlink()
+                    raise WorkError(f"{url}: the server sends more than the {limit} bytes it has")
+                file.write(block)
+                if limit and have * 10 // limit > tenth:
+                    tenth = have * 10 // limit
+                    say(f"{part.stem}: {tenth * 10} % of {limit / 1e6:.1f} MB")
+    return total
+
+
+def _extent(answer) -> tuple[int, int | None]:
+    """(first byte, length of the whole file or None) of an answer."""
+    if answer.status == 206:
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        if match is None:
+            raise ConnectionError("the server does not say which part it sends")
+        return int(match[1]), None if match[2] == "*" else int(match[2])
+    length = answer.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def _version(answer) -> str | None:
+    """What tells this version of the file from another one: a strong ETag, or its date."""
+    tag = answer.headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
+
+
+def _read_tag(tag: Path, url: str) -> str | None:
+    try:
+        content = json.loads(tag.read_text())
+        return content["version"] if content["url"] == url else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _verify(url: str, path: Path, size: int | None, digest: str | None) -> None:
+    found = _size(path)
+    if size is not None and found != size:
+        raise WorkError(f"{url}: {found} bytes have come, expected {size}")
+    if digest is None:
+        return
+    kind, _, wanted = digest.partition(":")
+    hasher = hashlib.new(kind)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    if not hasher.hexdigest().startswith(wanted):
+        raise WorkError(
+            f"{url}: the file has {kind} {hasher.hexdigest()[:16]}..., expected {wanted[:16]}...; "
+            "it was removed"
+        )
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,140 @@
+"""Which kind of file this is, and its tensors: one table, one reader per kind.
+
+The kind is told by the file's first bytes, never by its name.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csd.errors import InputError
+from csd.weights.checkpoint import (
+    FORMAT,
+    TRAIN_PREFIX,
+    is_own,
+    open_input,
+    read_meta,
+    read_ms_file,
+    verify_sidecar,
+    write_with_digest,
+)
+from csd.weights.ms_files import looks_like_ms_checkpoint
+from csd.weights.state import strip_module
+
+META_KEY = "csd_meta"  # where safetensors and .pth files of ours keep the metadata, as JSON
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """Tensors by name (`module.` dropped), our metadata or {}, and the kind of file in words."""
+
+    tensors: dict[str, np.ndarray]
+    meta: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
+
+
+def read_tensors(path: Path) -> TensorFile:
+    """Read every tensor of a file of weights, of any kind in the table below.
+
+    Raises InputError when the file is missing, of no known kind, or damaged.
+    """
+    with open_input(path) as file:
+        head = file.read(64)
+    for kind, recognise, read in _KINDS:
+        if recognise(head):
+            tensors, meta = read(path)
+            return TensorFile(strip_module(tensors), meta, kind)
+    raise InputError(
+        f"{path} is no file of weights that is known here ({', '.join(k for k, _, _ in _KINDS)}); "
+        f"it begins with {head[:8]!r}"
+    )
+
+
+def write_safetensors(path: Path, tensors: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    """Write tensors and metadata as `.safetensors`, atomically, with a digest beside it."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    content = save(tensors, metadata={META_KEY: json.dumps({"format": FORMAT, **meta})})
+    write_with_digest(path, lambda file: file.write(content))
+
+
+def parse_meta(path: Path, text: str | None) -> dict[str, Any]:
+    """Metadata that we wrote into somebody else's format; {} where there is none."""
+    if text is None:
+        return {}
+    try:
+        meta = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: its '{META_KEY}' is not JSON") from error
+    if not isinstance(meta, dict):
+        raise InputError(f"{path} is damaged: its '{META_KEY}' is not a table")
+    return meta
+
+
+def _read_ms(path: Path):
+    entries = read_ms_file(path)
+    meta = read_meta(path, entries) if is_own(entries) else {}
+    tensors = {
+        name: value
+        for name, value in entries.items()
+        if isinstance(value, np.ndarray) and not name.startswith(TRAIN_PREFIX)
+    }
+    return tensors, meta
+
+
+def _read_safetensors(path: Path):
+    from safetensors import SafetensorError, safe_open
+
+    verify_sidecar(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            meta = parse_meta(path, (file.metadata() or {}).get(META_KEY))
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is a damaged or truncated .safetensors file: {error}") from error
+    except (TypeError, AttributeError) as error:  # bfloat16 has no numpy type
+        raise InputError(
+            f"{path} holds a tensor of a type numpy lacks ({error}); save it as float32"
+        ) from error
+
+
+def _read_h5(path: Path):
+    try:
+        import h5py
+    except ImportError as error:
+        raise InputError(f"{path} is an HDF5 file, which needs `pip install h5py`") from error
+    verify_sidecar(path)
+    tensors = {}
+
+    def keep(name: str, item) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu":
+            tensors[name] = item[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(keep)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path} is a damaged or truncated HDF5 file: {error}") from error
+    return tensors, {}
+
+
+def _read_torch(path: Path):
+    from csd.weights.torch_files import read_torch
+
+    verify_sidecar(path)
+    tensors, meta = read_torch(path)
+    return tensors, parse_meta(path, meta)
+
+
+_Kind = tuple[str, Callable[[bytes], bool], Callable[[Path], tuple[dict, dict]]]
+_KINDS: tuple[_Kind, ...] = (
+    ("PyTorch .pth/.pt", lambda head: head.startswith((b"PK\x03\x04", b"\x80")), _read_torch),
+    ("HDF5", lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"), _read_h5),
+    ("safetensors", lambda head: head[8:9] == b"{" and head[4:8] == bytes(4), _read_safetensors),
+    ("MindSpore .ckpt", looks_like_ms_checkpoint, _read_ms),
+)
