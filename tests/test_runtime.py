@@ -1,0 +1,71 @@
+"""Devices, the oneDNN guard, and entry points that answer at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from csd.errors import InputError, WorkError, run_main
+from csd.runtime import choose_device, default_cache_dir, onednn_isa_guard
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("version", "machine", "environ", "expected"),
+    [
+        ("2.8.0", "x86_64", {}, None),
+        ("2.9.0", "x86_64", {}, "AVX2"),
+        ("2.10.0", "x86_64", {}, "AVX2"),
+        ("3.0.0", "x86_64", {}, "AVX2"),
+        ("2.10.0rc1", "AMD64", {}, "AVX2"),
+        ("2.10.0", "aarch64", {}, None),
+        ("2.10.0", "x86_64", {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, None),
+    ],
+)
+def test_onednn_guard(version, machine, environ, expected):
+    assert onednn_isa_guard(version, machine, environ) == expected
+
+
+def test_device_choice():
+    assert choose_device("auto", ["Ascend", "CPU"]) == "Ascend"
+    assert choose_device("CPU", ["GPU", "CPU"]) == "CPU"
+    with pytest.raises(InputError, match=r"device Ascend is not there: MindSpore found CPU.*CANN"):
+        choose_device("Ascend", ["CPU"])
+    with pytest.raises(InputError, match=r"device GPU is not there.*CUDA"):
+        choose_device("GPU", ["CPU"])
+    with pytest.raises(InputError, match="unknown device"):
+        choose_device("TPU", ["CPU"])
+
+
+def test_cache_follows_xdg(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_dir() == tmp_path / "csd"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(InputError("bad"), 2), (WorkError("full"), 1), (KeyboardInterrupt(), 130)]
+)
+def test_exit_codes(error, code, capsys):
+    def main(_argv):
+        raise error
+
+    assert run_main(main, []) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+PROGRAMS = sorted(
+    p.relative_to(ROOT).as_posix() for p in [*ROOT.glob("*.py"), *(ROOT / "tools").glob("*.py")]
+)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_help_loads_nothing_heavy(program):
+    """`--help` must answer at once, which importing MindSpore alone would make impossible."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / program), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert "usage" in done.stdout.lower()
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert not loaded & {"mindspore", "torch", "cv2", "scipy", "numba", "gradio"}
