@@ -3,25 +3,28 @@
 import sys
 from collections.abc import Sequence
 
+from easydict import EasyDict
+
 from csd.config import TRAIN, load_config
 from csd.errors import run_main
 
 
+def output_dir(config: EasyDict) -> str:
+    """Where a run goes that was not told where: `output/csd_edsr_x4`."""
+    name = f"{config.train.recipe}_{config.model.name}_x{config.model.scale}"
+    return config.runtime.output_dir or f"output/{name}"
+
+
 def main(argv: Sequence[str]) -> int:
     config = load_config(TRAIN, argv, __doc__)
-    if not config.runtime.output_dir:
-        name = f"{config.train.recipe}_{config.model.name}_x{config.model.scale}"
-        config.runtime.output_dir = f"output/{name}"
+    config.runtime.output_dir = output_dir(config)
 
     from csd import runtime
 
     runtime.prepare_environment(config.data.cache_dir)  # before anything imports MindSpore
     from csd.training import train
 
-    folder = train(config)
-    if config.runtime.distributed:
-        return 0
-    print(f"done: {folder}/best.ckpt, {folder}/last.ckpt, {folder}/metrics.csv")
+    train(config)
     return 0
 
 

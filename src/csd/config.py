@@ -241,11 +241,17 @@ SCHEMA: dict[str, dict[str, Key]] = {
         ),
     },
     "infer": {
-        "ckpt": Key("", _text, "checkpoint", (INFER,)),
+        "ckpt": Key(
+            "", _text, "checkpoint, or exported .mindir or .onnx; else the shipped one", (INFER,)
+        ),
+        "scale": Key(None, _optional(_scale), "of the shipped checkpoint: 2 or 4 (4)", (INFER,)),
         "input": Key("", _text, "photograph, folder or glob", (INFER,)),
         "width": Key(None, _optional(_width), "else the narrowest trained width", (INFER,)),
         "tile": Key(192, _number(int, 16), "side of the low-resolution tiles", (INFER,)),
         "self_ensemble": Key(False, _bool, "mean over the eight flips and turns", (INFER,)),
+        "format": Key(
+            "png", _choice("png", "same"), "of the outputs: png, or same as the input", (INFER,)
+        ),
         "overwrite": Key(False, _bool, "write outputs that exist again", (INFER,)),
         "compare": Key(False, _bool, "write a side-by-side picture as well", (INFER,)),
     },

@@ -8,35 +8,89 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from csd.errors import InputError
+from csd.errors import InputError, WorkError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEVICE_TARGETS = ("auto", "Ascend", "GPU", "CPU")
+_WORDS = 1 << 21  # 16-bit words sent at once
+# Seconds that a rank waits for the others: one may decode photographs or write a checkpoint. The
+# launcher ends the job at once when one dies; this is for what it cannot see.
+_PATIENCE = "1800"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where this process runs: the device's name, and its place among the others."""
+    """Where this process runs: the device's name, and its place among the others.
+
+    The methods are collective: every rank must call them, in the same order.
+    """
 
     device_target: str
     rank: int = 0
     ranks: int = 1
 
+    def gather(self, *values: float) -> list[list[float]]:
+        """The values of every rank (float32), in the order of the ranks."""
+        if self.ranks == 1:
+            return [list(values)]
+        import mindspore as ms
+        import numpy as np
+        from mindspore import ops
+
+        # A sum in which each rank fills its own row: the CPU backend reduces by sums alone.
+        table = np.zeros((self.ranks, len(values)), np.float32)
+        table[self.rank] = values
+        return ops.AllReduce()(ms.Tensor(table)).asnumpy().tolist()
+
     def sum_over_ranks(self, *values: float) -> list[float]:
-        """Each value summed over all ranks; every rank must call it."""
-        return _all_reduce(values, "sum") if self.ranks > 1 else list(values)
+        """Each value summed over all ranks."""
+        return [sum(column) for column in zip(*self.gather(*values), strict=True)]
 
-    def max_over_ranks(self, value: float) -> float:
-        """The largest of all ranks' values; every rank must call it."""
-        return _all_reduce((value,), "max")[0] if self.ranks > 1 else value
+    def max_over_ranks(self, *values: float) -> list[float]:
+        """The largest of all ranks, of each value."""
+        return [max(column) for column in zip(*self.gather(*values), strict=True)]
 
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+        self.gather(0.0)
 
-def _all_reduce(values: tuple[float, ...], kind: str) -> list[float]:
-    import mindspore as ms
-    from mindspore import ops
+    def broadcast(self, arrays: "dict[str, np.ndarray]") -> "dict[str, np.ndarray]":
+        """Rank 0's arrays on every rank, bit by bit; what the others pass is ignored."""
+        if self.ranks == 1:
+            return arrays
+        import io
 
-    reduce = ops.AllReduce(ops.ReduceOp.SUM if kind == "sum" else ops.ReduceOp.MAX)
-    return [float(v) for v in reduce(ms.Tensor(values, ms.float32)).asnumpy()]
+        import numpy as np
+
+        data = b""
+        if self.rank == 0:
+            buffer = io.BytesIO()
+            np.savez(buffer, **arrays)
+            data = buffer.getvalue()
+        received = self._broadcast_bytes(data)
+        return arrays if self.rank == 0 else dict(np.load(io.BytesIO(received)))
+
+    def _broadcast_bytes(self, data: bytes) -> bytes:
+        import mindspore as ms
+        import numpy as np
+        from mindspore import ops
+
+        # float32 is what every backend sends, and it holds every 16-bit word exactly.
+        high, low = self.sum_over_ranks(*divmod(len(data), 1 << 16))
+        size = (int(high) << 16) + int(low)
+        words = np.frombuffer(data + bytes(len(data) % 2), np.uint16)
+        send = ops.Broadcast(0)
+        parts = []
+        for start in range(0, (size + 1) // 2, _WORDS):
+            block = np.zeros(_WORDS, np.float32)
+            mine = words[start : start + _WORDS]
+            block[: len(mine)] = mine
+            parts.append(send((ms.Tensor(block),))[0].asnumpy().astype(np.uint16))
+        return b"".join(part.tobytes() for part in parts)[:size]
 
 
 def onednn_isa_guard(version: str, machine: str, environ: dict) -> str | None:
@@ -63,6 +117,10 @@ def prepare_environment(cache_dir: str | Path | None = None) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's warnings are about itself
+    if os.environ.get("MS_ROLE") == "MS_WORKER":
+        # Of the CPU's collectives, 30 s by default. Not for the scheduler: there the same name is
+        # how long a worker may be silent before it counts as dead.
+        os.environ.setdefault("MS_NODE_TIMEOUT", _PATIENCE)
     cache = Path(cache_dir) if cache_dir else default_cache_dir()
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
     if importlib.util.find_spec("mindspore") is None:
@@ -95,6 +153,15 @@ _INSTALL = {
 }
 
 
+def accelerators() -> tuple[str, int]:
+    """Name and number of the devices to train on here: ("Ascend", 8), or ("CPU", 0)."""
+    prepare_environment()
+    from mindspore import hal
+
+    name = available_devices()[0]
+    return (name, 0) if name == "CPU" else (name, hal.device_count(name))
+
+
 def choose_device(wanted: str, available: list[str]) -> str:
     """The device to use, or an InputError that says what is there and how to get the other."""
     if wanted not in DEVICE_TARGETS:
@@ -109,6 +176,11 @@ def choose_device(wanted: str, available: list[str]) -> str:
     return wanted
 
 
+def is_scheduler() -> bool:
+    """Whether this process only introduces the workers to each other."""
+    return os.environ.get("MS_ROLE") == "MS_SCHED"
+
+
 def setup(
     device_target: str = "auto",
     seed: int = 1,
@@ -117,25 +189,38 @@ def setup(
 ) -> Runtime:
     """Make MindSpore ready: graph mode, device, seeds and, when asked, the other processes.
 
+    The scheduler, which the launcher starts beside the workers, stays in here until they end.
+
     Raises:
         InputError: the device is not there, or the launcher's environment is missing.
+        WorkError: the processes did not find each other, or (scheduler) one was lost.
     """
+    if distributed and "MS_ROLE" not in os.environ:
+        raise InputError(
+            "this process was not started by msrun; type `bash scripts/run_distribute_train.sh`"
+        )
     prepare_environment(cache_dir)
     import mindspore as ms
 
-    target = choose_device(device_target, available_devices())
+    scheduler = distributed and is_scheduler()
+    target = "CPU" if scheduler else choose_device(device_target, available_devices())
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(target)
     ms.set_seed(seed)
     if not distributed:
         return Runtime(target)
-    if "MS_ROLE" not in os.environ:
-        raise InputError(
-            "this process was not started by msrun; type `bash scripts/run_distribute_train.sh`"
-        )
     from mindspore.communication import get_group_size, get_rank, init
 
-    init()
+    try:
+        init()
+    except RuntimeError as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        raise WorkError(
+            f"the processes lost or did not find each other ({reason}); check that MASTER_ADDR and "
+            f"MASTER_PORT are the same on every host and open between them"
+        ) from None
+    if scheduler:
+        return Runtime(target)
     rank, ranks = get_rank(), get_group_size()
     ms.set_auto_parallel_context(
         parallel_mode=ms.ParallelMode.DATA_PARALLEL, gradients_mean=True, device_num=ranks

@@ -25,18 +25,23 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
     """Read the header only; Pillow's own limit of pixels is replaced by ours meanwhile."""
     with _open_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2  # it errs at twice
         try:
-            return Image.open(path)
+            image = Image.open(path)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+    if image.format == "TIFF":
+        # Pillow maps uncompressed files into memory by their name, and scrambles those on a side.
+        image.filename = ""
+    return image
 
 
-def _explain(path: Path, error: Exception) -> InputError:
+def explain_image_error(path: Path, error: Exception) -> InputError:
+    """What to say of a file that raised `error` while it was opened or decoded."""
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: no such image file")
     if isinstance(error, IsADirectoryError):
@@ -82,12 +87,12 @@ def read_image(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     try:
-        with _open(path) as image:
+        with open_image(path) as image:
             return np.ascontiguousarray(_to_rgb(ImageOps.exif_transpose(image), path))
     except InputError:
         raise
     except Exception as error:  # decoders meet damaged bytes with errors of any type
-        raise _explain(path, error) from error
+        raise explain_image_error(path, error) from error
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
@@ -100,13 +105,14 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     path = Path(path)
     try:
-        with _open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
             # Pillow decodes all of a PNG file to look for EXIF data behind the pixels.
             known = image.format != "PNG" or "exif" in image.info
+            known = known and image.format != "TIFF"  # whose size Pillow has turned already
             turned = known and image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
     except Exception as error:
-        raise _explain(path, error) from error
+        raise explain_image_error(path, error) from error
     return (width, height) if turned else (height, width)
 
 

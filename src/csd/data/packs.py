@@ -31,8 +31,6 @@ from csd.errors import WorkError
 VERSION = 1  # raise it when the format or the way LR is made changes
 STRIP = 256
 _PROBE = 4096  # bytes checked at both ends of every image: all of a large pack takes too long
-# Mapped pages count as ours once touched; give them back before they add up.
-_RESIDENT_BYTES = 256 << 20
 
 
 class Pack:
@@ -43,7 +41,6 @@ class Pack:
         self.entries = entries
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._touched = 0
         self.sizes = [tuple(e["size"]) for e in entries]
         flat = np.frombuffer(self._map, np.uint8)
         self.strips = []  # per image a read-only view, uint8 (strips, H, 3, STRIP)
@@ -66,19 +63,11 @@ class Pack:
             part = strips[strip, top : top + height, :, column : column + count]
             out[:, :, done : done + count] = part.transpose(1, 0, 2)
             done += count
-            self._touched += height * 3 * STRIP
         return out
 
     def image(self, index: int) -> np.ndarray:
         """A copy of a whole image: uint8 (H, W, 3)."""
         return self.crop(index, 0, 0, *self.sizes[index]).transpose(1, 2, 0)
-
-    def trim(self) -> None:
-        """Keep resident memory bounded however many images were visited; cheap if little was."""
-        if self._touched > _RESIDENT_BYTES:
-            self._touched = 0
-            if len(self._map) > _RESIDENT_BYTES:
-                self.release()
 
     def release(self) -> None:
         """Give the touched pages back: they stay in the system's cache, no longer in our memory."""

@@ -60,6 +60,14 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
 
 
+def to_uint16(image: np.ndarray) -> np.ndarray:
+    """As `to_uint8`, keeping the fraction: RGB 0..255 to 0..65535, where 255 is 65535."""
+    return np.clip(np.floor(image * np.float32(257) + np.float32(0.5)), 0, 65535).astype(np.uint16)
+
+
+_FINISH = {np.uint8: to_uint8, np.uint16: to_uint16, np.float32: lambda image: image}
+
+
 def _dihedral(x: np.ndarray, flip: bool, turns: int) -> np.ndarray:
     """One of the eight symmetries of a square applied to (..., H, W)."""
     return np.rot90(x[..., ::-1] if flip else x, turns, axes=(-2, -1))
@@ -98,9 +106,12 @@ def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int, int
         yield start, stop, begin, begin + window
 
 
-def count_tiles(height: int, width: int, tile: int | None) -> int:
+def count_tiles(height: int, width: int, tile: int | tuple[int, int] | None) -> int:
     """How many calls of `progress` a restoration of a (height, width) LR image makes."""
-    return 1 if tile is None else -(-height // tile) * -(-width // tile)
+    if tile is None:
+        return 1
+    down, across = tile if isinstance(tile, tuple) else (tile, tile)
+    return -(-height // down) * -(-width // across)
 
 
 def restore(
@@ -108,7 +119,7 @@ def restore(
     lr: np.ndarray,
     *,
     scale: int,
-    tile: int | None = None,
+    tile: int | tuple[int, int] | None = None,
     overlap: int = DEFAULT_OVERLAP,
     self_ensemble: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -119,13 +130,15 @@ def restore(
     Args:
         run: a runner at this scale, such as `make_runner` gives.
         lr: (H, W, 3) RGB with values 0..255, uint8 or floating.
-        tile: side of the tiles in LR pixels; None restores the image in one piece. With tiles the
-            memory in use, beside input and output, does not grow with the image.
+        tile: side of the tiles in LR pixels, or (height, width); None restores the image in one
+            piece. With tiles the memory in use, beside input and output, does not grow with the
+            image.
         overlap: context around a tile, LR pixels. Networks that pool over the whole image (RCAN's
             channel attention) give tiles other means than the whole: their tiles are approximate.
         self_ensemble: mean over the eight flips and rotations, taken tile by tile.
         progress: called with 1 after every tile.
-        dtype: np.uint8 rounds half up and clips to 0..255; np.float32 leaves the values alone.
+        dtype: np.uint8 rounds half up and clips to 0..255; np.uint16 also, after stretching to
+            0..65535; np.float32 leaves the values alone.
 
     Returns:
         (scale * H, scale * W, 3) of `dtype`.
@@ -136,15 +149,16 @@ def restore(
     """
     if lr.ndim != 3 or lr.shape[2] != 3 or min(lr.shape) < 1:
         raise InputError(f"an image to restore must have the shape (H, W, 3), not {lr.shape}")
-    if (tile is not None and tile < 1) or overlap < 0:
+    height, width = lr.shape[:2]
+    whole = max(height, width)
+    tiles = tile if isinstance(tile, tuple) else (whole if tile is None else tile,) * 2
+    if min(tiles) < 1 or overlap < 0:
         raise InputError(
             f"tile must be at least 1 and overlap at least 0, not {tile} and {overlap}"
         )
-    height, width = lr.shape[:2]
-    tile = tile or max(height, width)
     out = np.empty((height * scale, width * scale, 3), dtype)
-    for top, bottom, y0, y1 in _spans(height, tile, overlap):
-        for left, right, x0, x1 in _spans(width, tile, overlap):
+    for top, bottom, y0, y1 in _spans(height, tiles[0], overlap):
+        for left, right, x0, x1 in _spans(width, tiles[1], overlap):
             x = lr[y0:y1, x0:x1].astype(np.float32).transpose(2, 0, 1)[None]
             y = run_ensemble(run, x) if self_ensemble else run(x)
             if y.shape != (1, 3, scale * (y1 - y0), scale * (x1 - x0)):
@@ -163,9 +177,7 @@ def restore(
                 scale * (top - y0) : scale * (bottom - y0),
                 scale * (left - x0) : scale * (right - x0),
             ].transpose(1, 2, 0)
-            out[scale * top : scale * bottom, scale * left : scale * right] = (
-                to_uint8(core) if dtype == np.uint8 else core
-            )
+            out[scale * top : scale * bottom, scale * left : scale * right] = _FINISH[dtype](core)
             if progress is not None:
                 progress(1)
     return out

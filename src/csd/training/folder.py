@@ -13,9 +13,8 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -24,9 +23,11 @@ from easydict import EasyDict
 from csd.config import plain, save_yaml
 from csd.errors import InputError, WorkError
 from csd.nets import SlimmableSR
+from csd.runtime import Runtime
 from csd.weights import Checkpoint, load_checkpoint, load_csd_state, network_state, save_checkpoint
 
-# Keys that may change between a run and its continuation without changing what it computes.
+# Keys that may change between a run and its continuation without changing what it computes. The
+# number of devices is none of them: the data go on behind the samples consumed.
 _FREE = {
     ("runtime", "output_dir"),
     ("runtime", "distributed"),
@@ -51,11 +52,10 @@ class Progress:
     step: int = 0
     samples: int = 0
     best_psnr: float = float("-inf")
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def prepare_folder(config: EasyDict) -> Path:
-    """Make the run folder writable and refuse to write over another run.
+    """Make the run folder writable and refuse to write over another run; rank 0 alone calls it.
 
     Raises:
         InputError: it cannot be written, or holds checkpoints and --resume was not given.
@@ -63,7 +63,10 @@ def prepare_folder(config: EasyDict) -> Path:
     folder = Path(config.runtime.output_dir)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        probe = folder / ".writable"
+        for part in (folder, folder / "checkpoints"):
+            for leftover in part.glob(".*.tmp"):  # of a run that was killed while it wrote
+                leftover.unlink()
+        probe = folder / ".writable.tmp"
         probe.write_text("")
         probe.unlink()
     except OSError as error:
@@ -91,15 +94,28 @@ def _step_of(path: Path) -> int:
 
 
 def newest_good(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that verifies; damaged ones are named on stderr and skipped."""
-    found = checkpoints(folder)
+    """The newest checkpoint that verifies; damaged ones are named on stderr and set aside.
+
+    Raises:
+        InputError: there are checkpoints, and none is whole.
+    """
+    found, damaged = checkpoints(folder), []
     for path in reversed(found):
         try:
-            return load_checkpoint(path)
+            checkpoint = load_checkpoint(path)
         except InputError as error:
             print(f"skipping a damaged checkpoint: {error}", file=sys.stderr)
+            damaged.append(path)
+            continue
+        for file in damaged:  # out of the way: it must not count as the newest of the last N
+            with contextlib.suppress(OSError):
+                file.replace(file.with_name(f"{file.name}.damaged"))
+        return checkpoint
     if found:
-        raise InputError(f"no checkpoint in {folder / 'checkpoints'} is whole; start afresh")
+        raise InputError(
+            f"no checkpoint in {folder / 'checkpoints'} is whole; start afresh with another "
+            f"--output_dir"
+        )
     return None
 
 
@@ -130,7 +146,9 @@ def restore_run(
             f"the configuration has changed since the checkpoint ({'; '.join(changes)}); undo "
             f"that, or add --allow_changed"
         )
-    load_csd_state(net, checkpoint.params)
+    if "progress" not in checkpoint.meta:
+        raise InputError("the checkpoint holds weights alone, not the state of a run")
+    load_csd_state(net, checkpoint.params, "the checkpoint")
     for name, parameter in state.items():
         if name not in checkpoint.train_state:
             if config.train.allow_changed:
@@ -140,6 +158,26 @@ def restore_run(
     where = checkpoint.meta["progress"]
     best = where["best_psnr"]
     return Progress(where["step"], where["samples"], float("-inf") if best is None else best)
+
+
+def share_run(
+    device: Runtime, net: SlimmableSR, state: Mapping[str, ms.Parameter], progress: Progress
+) -> Progress:
+    """Rank 0's weights, training state and progress, bit by bit, on every rank.
+
+    So that only rank 0 needs the run folder, and the ranks cannot start from different weights.
+    """
+    if device.ranks == 1:
+        return progress
+    parameters = {**dict(net.parameters_and_names()), **state}
+    where = np.array([progress.step, progress.samples, progress.best_psnr], np.float64)
+    arrays = {name: parameter.asnumpy() for name, parameter in parameters.items()}
+    received = device.broadcast({**arrays, "progress": where})
+    where = received["progress"]
+    if device.rank > 0:
+        for name, parameter in parameters.items():
+            parameter.set_data(ms.Tensor(received[name]))
+    return Progress(int(where[0]), int(where[1]), float(where[2]))
 
 
 def save_run(
@@ -170,10 +208,14 @@ def save_best(
 
 def save_config(folder: Path, config: EasyDict) -> None:
     """Write config.yaml."""
+    temporary = folder / ".config.yaml.tmp"
     try:
-        save_yaml(config, folder / "config.yaml")
+        save_yaml(config, temporary)
+        temporary.replace(folder / "config.yaml")
     except OSError as error:
-        raise WorkError(f"cannot write {folder / 'config.yaml'}: {error.strerror}") from None
+        raise WorkError(
+            f"cannot write {folder / 'config.yaml'}: {error.strerror or error}"
+        ) from None
 
 
 def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Progress) -> dict:
@@ -188,6 +230,9 @@ def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Pro
             "samples": progress.samples,
             "epoch": progress.step // config.train.iterations,
             "best_psnr": None if best == float("-inf") else best,
+            # Order, crops, flips and negatives are functions of this and the two counters: there
+            # is no other random state.
+            "seed": config.train.seed,
         },
     }
 

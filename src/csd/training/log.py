@@ -1,7 +1,9 @@
 """What a run tells: a progress bar, metrics.csv, TensorBoard event files."""
 
+import contextlib
 import csv
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,11 +21,13 @@ def val_column(width: float) -> str:
 
 
 class RunLog:
-    """Rows of a run to metrics.csv and to event files; rows behind `step` are forgotten first."""
+    """Rows of a run to metrics.csv and to event files; rows behind `step` are forgotten first.
+
+    Raises:
+        WorkError: the files cannot be written.
+    """
 
     def __init__(self, folder: Path, widths: Sequence[float], step: int):
-        from tensorboardX import SummaryWriter
-
         self.columns = [*COLUMNS, *(val_column(width) for width in widths)]
         self.path = folder / "metrics.csv"
         rows = [row for row in read_rows(self.path) if int(row["step"]) <= step]
@@ -35,34 +39,66 @@ class RunLog:
                 writer.writerows(rows)
             temporary.replace(self.path)
             self.file = self.path.open("a", newline="", encoding="utf-8")
+            self.writer = csv.DictWriter(self.file, self.columns)
+            self.events = Events(folder / "events", step)
         except OSError as error:
-            raise WorkError(f"cannot write {self.path}: {error.strerror}") from None
-        self.writer = csv.DictWriter(self.file, self.columns)
-        self.events = SummaryWriter(str(folder / "events"), purge_step=step + 1 if step else None)
+            raise WorkError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def row(self, step: int, values: dict[str, float]) -> None:
         """Append a row; names of `values` are columns, absent ones stay empty."""
         try:
             self.writer.writerow({"step": step, **values})
             self.file.flush()
-            for name, value in values.items():
-                if name != "epoch":
-                    self.events.add_scalar(name, value, step)
-            self.events.flush()
+            self.events.add(step, {k: v for k, v in values.items() if k != "epoch"})
         except OSError as error:
-            raise WorkError(f"cannot write {self.path}: {error.strerror}") from None
+            raise WorkError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def close(self) -> None:
-        self.file.close()
-        self.events.close()
+        with contextlib.suppress(OSError):  # a full disk has been told of by now
+            self.events.close()
+        with contextlib.suppress(OSError):
+            self.file.close()
+
+
+class Events:
+    """A TensorBoard event file, written in this thread.
+
+    tensorboardX's SummaryWriter writes in a thread of its own, and waits for it forever once that
+    thread has died of a full disk.
+    """
+
+    def __init__(self, folder: Path, step: int):
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        folder.mkdir(exist_ok=True)
+        self.writer = EventsWriter(str(folder / "events"), f".{step}")
+        if step:  # TensorBoard then forgets what the interrupted run logged from here on
+            start = SessionLog(status=SessionLog.START)
+            self.writer.write_event(Event(step=step + 1, session_log=start))
+        self.writer.flush()
+
+    def add(self, step: int, values: dict[str, float]) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
+
+        for name, value in values.items():
+            event = Event(step=step, wall_time=time.time(), summary=scalar(name, value))
+            self.writer.write_event(event)
+        self.writer.flush()
+
+    def close(self) -> None:
+        self.writer.close()
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a metrics.csv; a last line cut short by a crash is left out."""
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if None not in row.values()]
+    text = path.read_text(encoding="utf-8", errors="replace")
+    whole = text[: text.rfind("\n") + 1]
+    rows = csv.DictReader(whole.splitlines())
+    return [row for row in rows if None not in row.values() and row.get("step", "").isdigit()]
 
 
 def progress_bar(total: int, done: int, title: str, quiet: bool):

@@ -10,7 +10,7 @@ from easydict import EasyDict
 
 from csd import runtime as rt
 from csd.data import find_pairs, open_store, train_dataset
-from csd.errors import WorkError
+from csd.errors import InputError, WorkError
 from csd.training.folder import (
     Progress,
     newest_good,
@@ -19,8 +19,9 @@ from csd.training.folder import (
     save_best,
     save_config,
     save_run,
+    share_run,
 )
-from csd.training.interrupt import Interrupted, StopRequest
+from csd.training.interrupt import Interrupted, StopRequest, StopVote
 from csd.training.log import RunLog, progress_bar, val_column
 from csd.training.recipe import (
     check_recipe,
@@ -39,42 +40,39 @@ MAX_SKIPPED = 10  # steps in a row without a finite loss and gradient, after whi
 def train(config: EasyDict) -> Path:
     """Train as the configuration says and return the run folder.
 
+    Of several processes every one calls this; rank 0 alone writes to the run folder.
+
     Raises:
         InputError: wrong settings or input, before anything is trained or written over.
-        WorkError: the run diverged, or its folder could not be written.
+        WorkError: the run diverged, its folder could not be written, or a process was lost.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
+    if config.runtime.distributed and rt.is_scheduler():
+        rt.setup(distributed=True)
+        return Path(config.runtime.output_dir)
     check_recipe(config)
     pairs = _find_data(config)
-    folder = prepare_folder(config)
+    if not config.runtime.distributed:
+        prepare_folder(config)  # errors before MindSpore is loaded
     device = rt.setup(
         config.runtime.device_target,
         seed=config.train.seed,
         distributed=config.runtime.distributed,
         cache_dir=config.data.cache_dir,
     )
-    scale, patch = config.model.scale, config.data.lr_patch
-    checkpoint = newest_good(folder) if config.train.resume else None
-    net = create_network(config)
-    widths = trained_widths(config)
-    cache, quiet = config.data.cache_dir or None, device.rank > 0
-    store = open_store(
-        pairs["train"], scale, cache, role="train", lr_patch=patch, progress=not quiet
-    )
-    step = create_step(config, net, device)
-    state = step_state(step)
-    progress = restore_run(checkpoint, config, net, state) if checkpoint else Progress()
-    validation = None
-    if config.train.validate_every:
-        validation = Validation(net, widths, pairs["val"], scale, cache, device)
-    if not quiet:
-        save_config(folder, config)
-    run = _Run(config, device, folder, net, widths, step, state, progress, validation)
-    if not quiet:
-        _announce(run, len(store), checkpoint is not None)
+    config.runtime.device_target = device.device_target  # what `auto` was
+    run = _Run(config, device)
+    if config.runtime.distributed and run.main:
+        prepare_folder(config)
+    run.build(pairs)
+    if run.progress.step >= run.total:
+        run.say(f"nothing to do: {run.folder} holds all {run.total} steps")
+        return run.folder
     with StopRequest() as stop:
-        run.go(store, stop)
-    return folder
+        run.go(stop)
+    files = (run.folder / name for name in ("best.ckpt", "last.ckpt", "metrics.csv"))
+    run.say(f"done: {', '.join(str(file) for file in files if file.is_file())}")
+    return run.folder
 
 
 def _find_data(config: EasyDict) -> dict[str, list]:
@@ -84,56 +82,89 @@ def _find_data(config: EasyDict) -> dict[str, list]:
     found = {
         split: find_pairs(data.data_dir, scale, data.layout, split, val_dir)
         for split in ("train", "val")
+        if split == "train" or config.train.validate_every
     }
-    return {**found, "val": found["val"][: data.val_images]}
-
-
-def _announce(run: "_Run", images: int, resumed: bool) -> None:
-    train = run.config.train
-    verb = f"resuming at step {run.progress.step}" if resumed else "training"
-    what = ", ".join(f"{key} {value}" for key, value in run.net.describe().items())
-    print(
-        f"{verb}: recipe {train.recipe}; {what}; {images} photographs; {train.epochs} epochs of "
-        f"{train.iterations} steps; {run.device.ranks} x {run.device.device_target}; into "
-        f"{run.folder}",
-        flush=True,
-    )
+    return {**found, "val": found.get("val", [])[: data.val_images]}
 
 
 class _Run:
     """The loop's state and its parts, so that each part is one short method."""
 
-    def __init__(self, config, device, folder, net, widths, step, state, progress, validation):
-        self.config, self.device, self.folder = config, device, folder
-        self.net, self.widths, self.step, self.state = net, widths, step, state
-        self.progress, self.validation = progress, validation
-        train = config.train
-        self.total = train.epochs * train.iterations
-        self.rates = learning_rates(config.optim, train.epochs, train.iterations)
+    def __init__(self, config: EasyDict, device: rt.Runtime):
+        self.config, self.device = config, device
+        self.folder = Path(config.runtime.output_dir)
         self.main = device.rank == 0
-        self.log = RunLog(folder, widths, progress.step) if self.main else None
+        self.total = config.train.epochs * config.train.iterations
         self.pending: list[ms.Tensor] = []  # outputs of steps not read back from the device yet
-        self.since = time.perf_counter()
-        self.skipped = 0
+        self.rows: list[np.ndarray] = []  # those read back, not in metrics.csv yet
+        self.skipped = 0  # steps in a row that were not finite
+        self.owed = False  # a checkpoint is due
+        self.log = None
 
-    def go(self, store, stop: StopRequest) -> None:
+    def say(self, text: str) -> None:
+        if self.main:
+            print(text, flush=True)
+
+    def build(self, pairs: dict[str, list]) -> None:
+        """Photographs, network and step, and what a resumed run left."""
+        config = self.config
+        scale, patch = config.model.scale, config.data.lr_patch
+        self.sinking = self.sinks()
+        checkpoint = newest_good(self.folder) if self.main and config.train.resume else None
+        self.net = create_network(config)
+        self.widths = trained_widths(config)
+        cache = config.data.cache_dir or None
+        self.store = open_store(
+            pairs["train"], scale, cache, role="train", lr_patch=patch, progress=self.main
+        )
+        self.step = create_step(config, self.net, self.device)
+        self.state = step_state(self.step)
+        progress = Progress()
+        if checkpoint:
+            progress = restore_run(checkpoint, config, self.net, self.state)
+        elif self.main and config.train.resume:
+            self.say(f"no checkpoint in {self.folder} to go on from: starting with the first step")
+        self.progress = share_run(self.device, self.net, self.state, progress)
+        self.validation = None
+        if config.train.validate_every:
+            self.validation = Validation(
+                self.net, self.widths, pairs["val"], scale, cache, self.device
+            )
+
+    def announce(self) -> None:
+        train, step = self.config.train, self.progress.step
+        what = ", ".join(f"{key} {value}" for key, value in self.net.describe().items())
+        self.say(
+            f"{f'resuming at step {step}' if step else 'training'}: recipe {train.recipe}; {what}; "
+            f"{len(self.store)} photographs; {train.epochs} epochs of {train.iterations} steps; "
+            f"{self.device.ranks} x {self.device.device_target}; into {self.folder}"
+        )
+
+    def go(self, stop: StopRequest) -> None:
         """All the steps that are left."""
-        title = f"{self.config.train.recipe} x{self.config.model.scale}"
+        train = self.config.train
+        self.rates = learning_rates(self.config.optim, train.epochs, train.iterations)
+        self.vote = StopVote(self.device, self.progress.step)
+        if self.main:
+            save_config(self.folder, self.config)
+            self.log = RunLog(self.folder, self.widths, self.progress.step)
+        self.announce()
+        title = f"{train.recipe} x{self.config.model.scale}"
         self.bar = progress_bar(self.total, self.progress.step, title, not self.main)
+        self.since = time.perf_counter()
         try:
-            if self.progress.step < self.total:
-                for output in self.outputs(store):
-                    self.after_step(output, stop)
+            for output in self.outputs():
+                self.after_step(output, stop)
         finally:
             self.bar.close()
-            if self.main:
+            if self.log:
                 self.log.close()
 
-    def outputs(self, store) -> Iterator[ms.Tensor]:
+    def outputs(self) -> Iterator[ms.Tensor]:
         """Run step after step; what each returns."""
         train, data = self.config.train, self.config.data
         dataset = train_dataset(
-            store,
+            self.store,
             lr_patch=data.lr_patch,
             batch_size=train.batch_size,
             steps=self.total - self.progress.step,
@@ -146,7 +177,7 @@ class _Run:
             augment=data.augment,
             workers=data.workers,
         )
-        if self.sinks():
+        if self.sinking:
             sink = ms.data_sink(self.step, dataset)
             for _ in range(self.total - self.progress.step):
                 yield sink()
@@ -157,6 +188,8 @@ class _Run:
     def sinks(self) -> bool:
         """Whether batches are queued on the device, which the CPU backend cannot."""
         wanted = self.config.runtime.data_sink
+        if wanted == "true" and self.device.device_target == "CPU":
+            raise InputError("runtime.data_sink=true: the CPU has no sink; leave it at default")
         return self.device.device_target != "CPU" if wanted == "default" else wanted == "true"
 
     def after_step(self, output: ms.Tensor, stop: StopRequest) -> None:
@@ -165,47 +198,70 @@ class _Run:
         progress.step += 1
         progress.samples += train.batch_size * self.device.ranks
         ended = progress.step % train.iterations == 0
-        due = progress.step % train.log_every == 0 or ended
-        save = ended or (train.save_every and progress.step % train.save_every == 0)
-        if due or save:
-            self.flush()
+        signum = self.vote.signum(progress.step, stop)
+        last = progress.step == self.total
+        if ended or (train.save_every and progress.step % train.save_every == 0):
+            self.owed = True
+        if self.owed or signum or progress.step % train.log_every == 0:
+            self.report()
+        elif len(self.pending) >= MAX_SKIPPED:
+            self.read_back()
         if ended and self.validation and self.is_validation_due():
+            if signum:  # who asks twice shall not lose the step
+                self.save()
             self.validate()
-        # Ranks must stop at the same step: where there are several they agree on every log row.
-        signum = stop.signum if self.device.ranks == 1 else 0
-        if self.device.ranks > 1 and due:
-            signum = int(self.device.max_over_ranks(float(stop.signum)))
-        if save or signum:
-            self.flush()
-            if self.main:
-                save_run(self.folder, self.config, self.net, self.widths, self.state, self.progress)
+        # While steps are skipped the weights may be what makes the loss explode: a checkpoint of
+        # them would push out a good one.
+        if signum or last or (self.owed and not self.skipped):
+            self.save()
+            self.owed = False
         if signum:
+            # The launcher ends all processes when the first one ends: not before the state is safe.
+            self.device.barrier()
             raise Interrupted(
                 f"stopped at step {progress.step} of {self.total}; the state is saved in "
                 f"{self.folder}, go on with --resume",
                 signum,
             )
 
+    def save(self) -> None:
+        if not self.main:
+            return
+        save_run(self.folder, self.config, self.net, self.widths, self.state, self.progress)
+
     def is_validation_due(self) -> bool:
         epoch = self.progress.step // self.config.train.iterations
         return epoch % self.config.train.validate_every == 0 or self.progress.step == self.total
 
-    def flush(self) -> None:
-        """Read the pending steps back: a row of their means, a bar, and the non-finite ones."""
+    def read_back(self) -> None:
+        """Take the pending steps from the device; too many non-finite ones end the run."""
         if not self.pending:
             return
+        first = self.progress.step - len(self.pending) + 1
         rows = np.stack([output.asnumpy() for output in self.pending])
-        count, self.pending = len(rows), []
-        seconds = time.perf_counter() - self.since
-        self.since = time.perf_counter()
-        for updated in rows[:, -1] > 0:
+        self.pending = []
+        self.rows.extend(rows)
+        for step, updated in enumerate(rows[:, -1] > 0, first):
             self.skipped = 0 if updated else self.skipped + 1
+            if not updated and self.main:
+                self.bar.write(f"step {step}: loss or gradient is not finite, update skipped")
             if self.skipped >= MAX_SKIPPED:
                 raise WorkError(
-                    f"{MAX_SKIPPED} steps in a row, up to step {self.progress.step}, gave a loss "
-                    f"or gradient that is not finite; the last good checkpoint is kept: lower "
-                    f"optim.lr or set optim.clip_norm, then --resume --allow_changed"
+                    f"{MAX_SKIPPED} steps in a row, up to step {step}, gave a loss or gradient "
+                    f"that is not finite; the last good checkpoint is kept: lower optim.lr or set "
+                    f"optim.clip_norm, then --resume --allow_changed"
                 )
+        if self.main:
+            self.bar.update(len(rows))
+
+    def report(self) -> None:
+        """A row of the means of the steps since the last one, and the bar's numbers."""
+        self.read_back()
+        if not self.rows:
+            return
+        rows, self.rows = np.stack(self.rows), []
+        seconds = time.perf_counter() - self.since
+        self.since = time.perf_counter()
         if not self.main:
             return
         good = rows[rows[:, -1] > 0]
@@ -213,10 +269,10 @@ class _Run:
             name: float(value)
             for name, value in zip(LOSSES, good.mean(0), strict=False)  # the last is the flag
         } if len(good) else {}  # fmt: skip
-        per_second = count * self.config.train.batch_size * self.device.ranks / max(seconds, 1e-9)
+        images = len(rows) * self.config.train.batch_size * self.device.ranks
+        per_second = images / max(seconds, 1e-9)
         self.row({"lr": float(self.rates[self.progress.step - 1]), **losses,
                   "images_per_second": round(per_second, 2)})  # fmt: skip
-        self.bar.update(count)
         shown = {name: f"{value:.3f}" for name, value in losses.items() if value}
         self.bar.set_postfix({**shown, "img/s": f"{per_second:.1f}"}, refresh=False)
 

@@ -1,0 +1,166 @@
+"""What the web page does with a photograph; nothing here knows of the web."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from csd.data import image_size
+from csd.deploy.upscaler import Upscaler
+from csd.errors import InputError, WorkError
+from csd.evaluation import (
+    DEFAULT_TILE,
+    Photo,
+    count_tiles,
+    read_photo,
+    restore_photo,
+    tile_plan,
+    write_photo,
+)
+from csd.evaluation.compare import as_rgb8
+from csd.evaluation.restore import Runner
+
+MEGABYTE = 1 << 20
+# What a page shows; the download has every pixel.
+_PREVIEW_SIDE = 1600
+_BEHIND_ALPHA = 238
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Two pictures of one size, uint8 (H, W, 3), the file to download, and a line about it."""
+
+    before: np.ndarray
+    after: np.ndarray
+    file: Path
+    summary: str
+
+
+class Session:
+    """A network that is ready, the limits of what it is given, and the folder of its results.
+
+    Args:
+        upscaler: from `csd.deploy.upscaler.open_upscaler`.
+        folder: an existing folder; each result gets a folder of its own below it.
+        max_bytes, max_pixels: largest upload.
+    """
+
+    def __init__(self, upscaler: Upscaler, folder: Path, *, max_bytes: int, max_pixels: int):
+        self.upscaler, self.folder = upscaler, folder
+        self.max_bytes, self.max_pixels = max_bytes, max_pixels
+        self._runners: dict[float, Runner] = {upscaler.width: upscaler.run}
+        self._lock = threading.Lock()
+        # MindSpore's graphs are compiled and run in one thread; pages come in many.
+        self._worker = ThreadPoolExecutor(1)
+
+    def widths(self) -> list[tuple[str, float]]:
+        """(label, width) of what can be chosen, the first one ready."""
+        up = self.upscaler
+        trained = up.widths if up.at else (up.width,)
+        others = [width for width in trained if width != up.width]
+        return [(self._label(width), width) for width in (up.width, *others)]
+
+    def _label(self, width: float) -> str:
+        role = "Teacher, best" if width == 1.0 else "Student, fast"
+        return f"{role} (width {width:g})"
+
+    def check(self, path: Path) -> None:
+        """Raise InputError for a file above the limits, or that is no image; decodes nothing."""
+        size = path.stat().st_size
+        if size > self.max_bytes:
+            raise InputError(
+                f"this file has {size / MEGABYTE:.1f} MB; at most "
+                f"{self.max_bytes / MEGABYTE:g} MB are taken"
+            )
+        height, width = image_size(path)
+        if height * width > self.max_pixels:
+            raise InputError(
+                f"this picture has {width} x {height} = {height * width / 1e6:.1f} megapixels; at "
+                f"most {self.max_pixels / 1e6:g} are taken"
+            )
+
+    def restore(
+        self, path: str | Path, width: float, progress: Callable[[float], None] | None = None
+    ) -> Answer:
+        """Up-scale one file.
+
+        progress: called with the share that is done, 0..1.
+
+        Raises:
+            InputError: a file above the limits, or unreadable, or a width that was not offered.
+            WorkError: the network or the disk failed.
+        """
+        path = Path(path)
+        if width not in [offered for _, offered in self.widths()]:
+            raise InputError(f"width {width} is not among those offered")
+        try:
+            self.check(path)
+            return self._worker.submit(self._restore, path, width, progress).result()
+        except InputError as error:  # the page's reader knows the file, not our path to it
+            raise InputError(str(error).replace(str(path), "this file")) from None
+        except MemoryError:
+            raise WorkError("there is not enough memory for this picture") from None
+
+    def _runner(self, width: float) -> Runner:
+        with self._lock:
+            if width not in self._runners:
+                self._runners[width] = self.upscaler.at(width)
+            return self._runners[width]
+
+    def _restore(self, path: Path, width: float, progress: Callable | None) -> Answer:
+        up, started = self.upscaler, time.monotonic()
+        photo = read_photo(path)
+        tile, _ = tile_plan(up.size, DEFAULT_TILE)
+        total, done = count_tiles(*photo.size, tile), 0
+
+        def step(tiles: int) -> None:
+            nonlocal done
+            done += tiles
+            if progress is not None:
+                progress(done / total)
+
+        restored = restore_photo(
+            self._runner(width), photo, scale=up.scale, size=up.size, progress=step
+        )
+        seconds = time.monotonic() - started
+        target = Path(tempfile.mkdtemp(dir=self.folder)) / f"{_plain(path.stem)}_x{up.scale}.png"
+        write_photo(target, restored)
+        (low, across), (high, wide) = photo.size, restored.size
+        facts = [
+            f"{across} x {low} → {wide} x {high} pixels",
+            f"{seconds:.1f} s at width {width:g}",
+            f"PNG of {target.stat().st_size / MEGABYTE:.1f} MB",
+        ]
+        size = _preview_size(restored)
+        pictures = [_preview(p, size) for p in (photo, restored)]
+        return Answer(*pictures, target, "; ".join([", ".join(facts), *photo.notes]))
+
+
+def _plain(name: str) -> str:
+    """A file name that is safe anywhere: letters, digits, `-` and `_`."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:60] or "photo"
+
+
+def _preview_size(photo: Photo) -> tuple[int, int]:
+    """(width, height) of what is shown: the photograph, no side longer than `_PREVIEW_SIDE`."""
+    height, width = photo.size
+    share = min(1.0, _PREVIEW_SIDE / max(height, width))
+    return max(1, round(width * share)), max(1, round(height * share))
+
+
+def _preview(photo: Photo, size: tuple[int, int]) -> np.ndarray:
+    """uint8 (H, W, 3) of that size, bicubic, on light grey where the photograph is transparent."""
+    image = Image.fromarray(as_rgb8(photo))
+    if photo.alpha is not None:
+        deep = photo.alpha.dtype == np.uint16
+        alpha = (photo.alpha >> 8).astype(np.uint8) if deep else photo.alpha
+        image = Image.composite(
+            image, Image.new("RGB", image.size, (_BEHIND_ALPHA,) * 3), Image.fromarray(alpha)
+        )
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))

@@ -1,0 +1,90 @@
+"""What surrounds a run of the C++ program on a test set: its inputs, its scores."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from csd.data import Pair, load_pair, write_png
+from csd.data.images import read_image
+from csd.errors import InputError, WorkError
+from csd.evaluation import psnr_y, ssim_y
+
+
+def model_files(path: str | Path) -> list[Path]:
+    """The MINDIR files that `path` stands for: itself, or those of a folder.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    files = sorted(path.glob("*.mindir")) if path.is_dir() else [path]
+    if not files or not files[0].is_file():
+        raise InputError(
+            f"no MINDIR at {path}; `python export.py --ckpt FILE --size 64x64` writes one"
+        )
+    return files
+
+
+def describe(mindir: Path) -> dict:
+    """The description that `export.py` wrote beside a MINDIR.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    path = mindir.with_name(mindir.name + ".json")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return {"scale": int(facts["scale"]), "width": float(facts["width"]), **facts}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path} is missing or damaged; keep the .json that export.py wrote beside the model"
+        ) from None
+
+
+def write_inputs(pairs: Sequence[Pair], scale: int, folder: Path) -> None:
+    """Write the small picture of each pair as `folder/<name>.png`."""
+    for pair in pairs:
+        write_png(folder / f"{pair.name}.png", load_pair(pair, scale)[1])
+
+
+def score_outputs(
+    facts: dict, sets: dict[str, Sequence[Pair]], outputs: dict[str, Path], stats: dict[str, Path]
+) -> dict:
+    """Score pictures that were restored elsewhere; a row of `csd.evaluation`'s `runs`.
+
+    Args:
+        facts: of the model, see `describe`.
+        sets: name -> pairs.
+        outputs: name -> folder of `<pair name>.png`.
+        stats: name -> the JSON file of times that `csd_infer` wrote.
+
+    Raises:
+        WorkError: a picture is missing.
+        InputError: a picture has the wrong size.
+    """
+    row = {"width": facts["width"], "self_ensemble": False, "label": "csd_infer", "sets": {}}
+    row["parameters"] = facts.get("parameters")
+    for name, pairs in sets.items():
+        spent = {
+            Path(item["output"]).stem: item["inference_ms"]
+            for item in json.loads(stats[name].read_text(encoding="utf-8"))["images"]
+        }
+        images = {}
+        for pair in pairs:
+            path = outputs[name] / f"{pair.name}.png"
+            if not path.is_file():
+                raise WorkError(f"{path} was not written; see the messages of csd_infer")
+            hr, _ = load_pair(pair, facts["scale"])
+            sr = read_image(path)
+            images[pair.name] = {
+                "psnr_y": psnr_y(sr, hr, facts["scale"]),
+                "ssim_y": ssim_y(sr, hr, facts["scale"]),
+                "ms": spent[pair.name],
+            }
+        means = {
+            key: float(np.mean([i[key] for i in images.values()])) for key in ("psnr_y", "ssim_y")
+        }
+        row["sets"][name] = {**means, "images": images}
+    return row

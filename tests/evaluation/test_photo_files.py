@@ -1,0 +1,83 @@
+"""What `--input` finds, and that no two outputs share a name or hit an input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csd.errors import InputError
+from csd.evaluation import Photo, compare_picture
+from csd.evaluation.photo_files import find_photos, plan_jobs, printable
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_file_folder_and_glob(tmp_path):
+    touch(tmp_path, "b.PNG", "a.jpg", "notes.txt", ".hidden.png", "below/c.png", "odd[1].png")
+    names = [p.name for p in find_photos(str(tmp_path))]
+    assert names == ["a.jpg", "b.PNG", "odd[1].png"]
+    assert find_photos(str(tmp_path / "notes.txt")) == [tmp_path / "notes.txt"]
+    assert find_photos(str(tmp_path / "odd[1].png")) == [tmp_path / "odd[1].png"]
+    assert [p.name for p in find_photos(str(tmp_path / "**" / "*.png"))] == ["c.png", "odd[1].png"]
+    for wanted in ("*.webp", "absent.png", "below/none", "a\0b", "x" * 5000):
+        with pytest.raises(InputError):
+            find_photos(str(tmp_path / wanted))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photograph in the folder"):
+        find_photos(str(tmp_path / "empty"))
+
+
+def test_shared_names_are_told_apart(tmp_path):
+    sources = [Path(p) for p in ("x/a.jpg", "x/a.png", "y/a.jpg", "z/a.jpg", "noend")]
+    names = [job.output.name for job in plan_jobs(sources, tmp_path)]
+    assert names == ["a.png", "a_png.png", "a_jpg.png", "a_jpg_2.png", "noend.png"]
+    kept = [job.output.name for job in plan_jobs(sources, tmp_path, same_format=True)]
+    assert kept == ["a.jpg", "a.png", "a_jpg.jpg", "a_jpg_2.jpg", "noend.png"]
+
+
+def test_an_input_is_never_an_output(tmp_path):
+    touch(tmp_path, "a.png", "a_png.png")
+    jobs = plan_jobs([tmp_path / "a.png", tmp_path / "a_png.png"], tmp_path)
+    assert not {j.output for j in jobs} & {j.source for j in jobs}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("xy"), st.sampled_from(["a", "a_compare", "a_png", "b."]),
+                  st.sampled_from([".png", ".jpg", ".JPG", ""])),
+        max_size=12, unique=True,
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_outputs_are_distinct_and_inside(parts, same_format):
+    sources = [Path("in", folder, stem + suffix) for folder, stem, suffix in parts]
+    jobs = plan_jobs(sources, Path("out"), same_format=same_format, compare=True)
+    outputs = [path for job in jobs for path in job.outputs()]
+    assert len(set(outputs)) == 2 * len(sources)
+    assert all(path.parent == Path("out") for path in outputs)
+
+
+def test_any_name_can_be_printed():
+    assert printable(b"a\xff\n.png".decode("utf-8", "surrogateescape")) == "a\\udcff\\n.png"
+
+
+def test_comparison_shows_every_method(picture):
+    def flat(value):
+        return lambda x: np.full((1, 3, 2 * x.shape[2], 2 * x.shape[3]), value, np.float32)
+
+    methods = [("student", flat(10), None), ("teacher", flat(200), (32, 32))]
+    sheet = compare_picture(Photo(picture), methods, 2)
+    assert sheet.shape[1] == 3 * 330 + 10
+    rows = sheet.shape[0] - 100
+    assert (sheet[rows, 340:650] == 10).all() and (sheet[rows, 670:980] == 200).all()
+    assert sheet[rows, 10:320].std() > 5
+    for odd in (picture[:1, :1], picture[:1], picture[:, :2]):
+        assert compare_picture(Photo(odd), methods, 2).ndim == 3
+    deep = Photo(picture[:, :, 0].astype(np.uint16) * 257)
+    assert compare_picture(deep, methods[:1], 2).dtype == np.uint8

@@ -1,0 +1,90 @@
+"""A run that is interrupted and resumed is the run that was not, bit by bit."""
+
+import numpy as np
+import pytest
+
+from csd.errors import InputError, WorkError
+from csd.training.interrupt import Interrupted
+from csd.training.log import read_rows
+from csd.weights import load_checkpoint
+
+
+def _losses(folder):
+    """The four losses of every step as they stand in metrics.csv, with all their digits."""
+    return [
+        [row[name] for name in ("step", "lr", "total", "student", "teacher", "contrast")]
+        for row in read_rows(folder / "metrics.csv")
+        if row["total"]
+    ]
+
+
+def _assert_same_end(first, second):
+    a, b = load_checkpoint(first / "last.ckpt"), load_checkpoint(second / "last.ckpt")
+    assert a.meta["progress"] == b.meta["progress"]
+    for one, other in ((a.params, b.params), (a.train_state, b.train_state)):
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["edsr", "rcan", "carn"])
+def test_six_and_six_steps_are_twelve(backbone, settings, run, tmp_path, capfd):
+    argv = settings("--train.validate_every=1", recipe="csd", backbone=backbone)
+    whole = run([*argv, f"--output_dir={tmp_path / 'whole'}"])
+    with pytest.raises(Interrupted, match="stopped at step 6 of 12; the state is saved") as caught:
+        run(argv, stop_at=6)
+    assert caught.value.exit_code == 143
+    halves = run([*argv, "--resume"])
+    assert "resuming at step 6" in capfd.readouterr().out
+    losses = _losses(whole)
+    assert [row[0] for row in losses] == [str(n) for n in range(1, 13)]
+    assert len({row[2] for row in losses}) == 12 and all(float(row[5]) > 0 for row in losses)
+    assert _losses(halves) == losses
+    _assert_same_end(whole, halves)
+
+
+@pytest.mark.slow
+def test_what_a_resumed_run_says_and_refuses(settings, run, capfd):
+    """One run: resumed where there is nothing, changed, damaged, diverging, finished."""
+    argv = settings("--train.save_every=2")
+    with pytest.raises(Interrupted):
+        run([*argv, "--resume"], stop_at=5)
+    assert "no checkpoint in" in capfd.readouterr().out
+    folder = argv[[a.startswith("--output_dir") for a in argv].index(True)].split("=")[1]
+
+    with pytest.raises(InputError, match=r"changed since .*model.n_feats: 8 -> 4.*--allow_changed"):
+        run([*argv, "--resume", "--model.n_feats=4"])
+
+    # Diverging: the first update is finite and ruins the weights, all the others are skipped.
+    steep = ["--resume", "--allow_changed", "--optim.name=sgd", "--optim.lr=1e30",
+             "--train.epochs=4", "--optim.schedule=constant", "--train.log_every=100"]  # fmt: skip
+    with pytest.raises(WorkError, match=r"10 steps in a row, up to step 16, gave a loss or gradie"):
+        run([*argv, *steep])
+    capfd.readouterr()
+
+    # The checkpoint of the ruined weights was never written; the newest is that of step 5.
+    steps = sorted(path.name for path in (run_folder(folder) / "checkpoints").glob("*.ckpt"))
+    assert steps[-1] == "step_0000000006.ckpt" or steps[-1] == "step_0000000005.ckpt"
+    newest = run_folder(folder) / "checkpoints" / steps[-1]
+    newest.write_bytes(newest.read_bytes()[:-200])
+
+    finished = run([*argv, "--resume"])
+    told = capfd.readouterr()
+    assert f"skipping a damaged checkpoint: {newest}" in told.err
+    assert "resuming at step 4" in told.out or "resuming at step 5" in told.out
+    assert load_checkpoint(finished / "last.ckpt").meta["progress"]["step"] == 12
+    before = (finished / "metrics.csv").read_text()
+    assert [row[0] for row in _losses(finished)] == [str(n) for n in range(1, 13)]
+
+    run([*argv, "--resume"])
+    assert f"nothing to do: {finished} holds all 12 steps" in capfd.readouterr().out
+    assert (finished / "metrics.csv").read_text() == before
+    with pytest.raises(InputError, match=r"holds a run of 12 steps; go on with --resume"):
+        run(argv)
+
+
+def run_folder(text):
+    from pathlib import Path
+
+    return Path(text)
