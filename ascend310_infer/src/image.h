@@ -1,0 +1,28 @@
+// Photographs: uint8 RGB, read from any file that OpenCV decodes, written as PNG.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace csd {
+
+struct Image {
+  int height = 0;
+  int width = 0;
+  std::vector<uint8_t> rgb;  // height * width * 3, rows from the top, interleaved
+};
+
+// Reads a photograph upright. Grey becomes three channels, of 16 bits the high byte counts, alpha is
+// dropped: the same as the Python side does. Throws Error for a file that is missing, empty, cut
+// short or no image.
+Image read_image(const std::string& path);
+
+// Writes a PNG under a temporary name, then renames it. Throws Error.
+void write_png(const std::string& path, const Image& image);
+
+// Whether the bytes of a JPEG file go on to its end-of-image marker. libjpeg fills what is missing
+// with grey and OpenCV does not tell.
+bool jpeg_is_whole(const std::vector<uint8_t>& bytes);
+
+}  // namespace csd

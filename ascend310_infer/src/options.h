@@ -1,0 +1,27 @@
+// The command line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace csd {
+
+struct Options {
+  std::vector<std::string> models;
+  std::string input;
+  std::string output;
+  std::string device = "CPU";
+  int device_id = 0;
+  int threads = 0;  // 0: as many as there are processors
+  int overlap = 8;
+  int batch = 0;  // 0: what the model was exported with
+  std::string json;
+  bool help = false;
+};
+
+// Throws Error for a wrong command line.
+Options parse_options(const std::vector<std::string>& arguments);
+
+std::string usage();
+
+}  // namespace csd
