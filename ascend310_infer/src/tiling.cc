@@ -22,6 +22,7 @@ uint8_t to_byte(float value) {
 
 std::vector<int> tile_starts(int length, int tile, int overlap) {
   std::vector<int> starts{0};
+  if (length < tile) starts.push_back(length - tile);
   const int step = std::max(1, tile - 2 * overlap);
   while (starts.back() + tile < length) {
     starts.push_back(std::min(starts.back() + step, length - tile));
@@ -93,15 +94,17 @@ void Stitcher::add(int row, int column, const float* tile) {
   const int tile_width = horizontal_.tile * scale_;
   const size_t plane = static_cast<size_t>(tile_height) * tile_width;
   const int left = horizontal_.starts[column] * scale_;
+  const int first_y = std::max(0, -top);  // what lies outside the picture is left out
+  const int first_x = std::max(0, -left);
   const int height = std::min(tile_height, image_.height - top);
   const int width = std::min(tile_width, image_.width - left);
   const std::vector<float>& across = horizontal_.weights[column];
-  for (int y = 0; y < height; ++y) {
+  for (int y = first_y; y < height; ++y) {
     const float down = vertical_.weights[row][y];
     if (down == 0.0F) continue;
-    float* to = sums_.data() + (static_cast<size_t>(y) * image_.width + left) * 3;
+    float* to = sums_.data() + (static_cast<size_t>(top + y - first_) * image_.width + left + first_x) * 3;
     const float* from = tile + static_cast<size_t>(y) * tile_width;
-    for (int x = 0; x < width; ++x, to += 3) {
+    for (int x = first_x; x < width; ++x, to += 3) {
       const float share = down * across[x];
       if (share == 0.0F) continue;  // also keeps what a tile does not answer for out of the sum
       to[0] += share * from[x];

@@ -9,7 +9,9 @@ namespace csd {
 
 // Starts of tiles of `tile` pixels that cover `length` pixels. Neighbours share at least
 // 2 * overlap pixels; the first starts at 0 and the last ends at `length`, so that a tile meets the
-// picture's border exactly where the whole picture would. One start, 0, when length <= tile.
+// picture's border exactly where the whole picture would. That holds for a picture smaller than a
+// tile too: its two tiles start at 0 and at length - tile, which is negative, and each answers for
+// the half at its own border, far from its mirrored part.
 std::vector<int> tile_starts(int length, int tile, int overlap);
 
 // One axis of the plan: starts, and the weight of each tile's output pixels.

@@ -105,7 +105,7 @@ csd::Image run(const csd::Image& image, csd::Network& network, int overlap, int*
 }
 
 void test_tile_starts() {
-  CHECK(csd::tile_starts(10, 16, 2) == std::vector<int>{0});
+  CHECK((csd::tile_starts(10, 16, 2) == std::vector<int>{0, -6}));
   CHECK(csd::tile_starts(16, 16, 2) == std::vector<int>{0});
   CHECK((csd::tile_starts(17, 16, 2) == std::vector<int>{0, 1}));
   CHECK((csd::tile_starts(40, 16, 2) == std::vector<int>{0, 12, 24}));
@@ -165,6 +165,12 @@ void test_smaller_than_a_tile() {
     const csd::Image got = run(image, tiled, 4);
     CHECK(got.height == 2 * height && got.width == 2 * width);
     CHECK(got.rgb.size() == image.rgb.size() * 4);
+  }
+  for (const auto& [height, width] : {std::pair{12, 9}, {9, 40}, {15, 6}}) {
+    const csd::Image image = noise(height, width);  // each half meets its own border, not a mirror
+    Blur whole(0, 0, 1);
+    Blur tiled(16, 16, 3);
+    CHECK(run(image, tiled, 2).rgb == run(image, whole, 2).rgb);
   }
   csd::Image one{1, 1, {90, 90, 90}};  // mirrored to a grey tile; its corner sees 4 of 9 pixels
   Blur tiled(16, 16, 1);
