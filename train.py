@@ -21,6 +21,7 @@ def main(argv: Sequence[str]) -> int:
 
     from csd import runtime
 
+    runtime.hold_interrupts()
     runtime.prepare_environment(config.data.cache_dir)  # before anything imports MindSpore
     from csd.training import train
 

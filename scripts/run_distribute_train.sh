@@ -129,10 +129,18 @@ first_ended() {
   sed -n "s/$line/\1 \2/p" "$launcher_log" | head -n 1
 }
 
+scheduler_answers() {
+  timeout 3 bash -c ": < /dev/tcp/$address/$port" 2> /dev/null
+}
+
 # msrun ends the other workers as soon as one fails, but then waits for its scheduler, which takes
-# another minute to notice. And it does not watch the scheduler, which knows of other hosts.
+# another minute to notice. It does not watch the scheduler, which knows of other hosts; and a host
+# without one would wait half an hour for the gradients of a host that is gone.
 deadline=0
 lost=""
+met=0    # whether the scheduler on another host has answered
+misses=0 # how often it has not, since
+next=5
 while kill -0 "$msrun" 2> /dev/null; do
   sleep 0.5 || true
   ((${#rank_of[@]} == local_num)) || find_workers
@@ -143,7 +151,18 @@ while kill -0 "$msrun" 2> /dev/null; do
   ended=$(first_ended)
   if [[ -z $ended ]] && grep -qs '^error: ' "$logs/scheduler.log"; then
     lost=$(sed -n 's/.*The node: \([0-9]*\) is timed out.*/\1/p' "$logs/scheduler.log" | head -n 1)
+    lost=${lost:-?}
     deadline=$SECONDS
+  fi
+  if ((node_rank && SECONDS >= next)); then
+    next=$((SECONDS + 5))
+    if scheduler_answers; then
+      met=1
+      misses=0
+    elif ((met && ++misses == 4)); then
+      lost=0
+      deadline=$SECONDS
+    fi
   fi
   [[ -z $ended ]] || deadline=$((SECONDS + 3))
 done
@@ -168,8 +187,8 @@ elif [[ -n $ended ]]; then
     echo "error: rank $rank ended with code $code; its output is in $logs/worker_$rank.log" >&2
   fi
 elif [[ -n $lost ]]; then
-  echo "error: rank $lost was lost: it, or the way to its host, is gone; all others were ended. Go" \
-    "on with --resume" >&2
+  echo "error: rank $lost was lost: it, or the way to its host, is gone; the ranks of this host" \
+    "were ended. Go on with --resume" >&2
   code=1
 elif ((code)); then
   echo "error: msrun ended with code $code; its output is in $launcher_log" >&2

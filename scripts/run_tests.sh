@@ -27,11 +27,11 @@ esac
 source scripts/setup_env.sh
 setup_env test
 
-# The C++ tests need a compiler and OpenCV's headers, the report's a browser: installed where this
-# user may, in one sentence skipped elsewhere.
+# The C++ tests need a compiler and OpenCV's headers, those of the report and the web page a browser:
+# installed where this user may, in one sentence skipped elsewhere.
 missing=()
 for package in g++ cmake libopencv-core-dev libopencv-imgcodecs-dev libopencv-imgproc-dev chromium \
-  iproute2; do
+  chromium-driver iproute2; do
   dpkg -s "$package" > /dev/null 2>&1 || missing+=("$package")
 done
 if ((${#missing[@]})); then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv and installs what is asked for; sourced by run_demo.sh and run_tests.sh, or run alone.
-# Usage: bash scripts/setup_env.sh [EXTRA ...]      EXTRA: demo, test
+# Usage: bash scripts/setup_env.sh [EXTRA ...]      EXTRA: demo, app, test
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -6,6 +6,7 @@ Nothing else in the package sets process-wide state.
 import importlib.util
 import os
 import platform
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,6 +132,15 @@ def prepare_environment(cache_dir: str | Path | None = None) -> None:
         isa = None
     if isa:
         os.environ["ONEDNN_MAX_CPU_ISA"] = isa
+
+
+def hold_interrupts() -> None:
+    """Keep Ctrl-C from every thread that is started from now on; for `StopRequest` to take.
+
+    A process that was told to ignore it, as shells do with background jobs, goes on ignoring it.
+    """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
 
 
 def available_devices() -> list[str]:

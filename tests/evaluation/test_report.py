@@ -1,10 +1,12 @@
 """The HTML report: what it says, and that it needs nothing beside itself."""
 
 import math
+import os
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,5 +188,7 @@ def test_page_in_a_browser(runs, tmp_path):
             pixels = np.asarray(Image.open(picture).convert("RGB")).astype(float)
             assert pixels.std() > 5
             means[width, scheme] = pixels.mean()
+            if folder := os.environ.get("CSD_SCREENSHOTS"):
+                shutil.copy(picture, Path(folder) / f"report_{width}_{scheme}.png")
     for width in (390, 1280):
         assert means[width, "light"] > 150 > means[width, "dark"]

@@ -12,9 +12,12 @@ from csd.training.interrupt import StopRequest, StopVote
 
 # The main thread is inside one long call that no handler interrupts, as a compilation is.
 BUSY = """
-import hashlib, os, sys
+from csd import runtime
+runtime.hold_interrupts()
+import hashlib
 from csd.training.interrupt import StopRequest
 with StopRequest() as stop:
+    if ARM: stop.arm()
     print("ready", flush=True)
     hashlib.pbkdf2_hmac("sha256", b"a", b"b", 300_000_000)
 print("not reached")
@@ -24,7 +27,10 @@ print("not reached")
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_second_signal_exits_at_once_even_inside_a_long_call(signum, code):
     child = subprocess.Popen(
-        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", BUSY.replace("ARM", "True")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         assert child.stdout.readline() == "ready\n"
@@ -40,9 +46,22 @@ def test_second_signal_exits_at_once_even_inside_a_long_call(signum, code):
         child.communicate()
 
 
+def test_ctrl_c_before_anything_is_trained_exits_at_once():
+    command = [sys.executable, "-c", BUSY.replace("ARM", "False")]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "ready\n"
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=30) == 130
+    finally:
+        child.kill()
+        child.communicate()
+
+
 def test_first_signal_is_remembered_and_handlers_come_back():
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with StopRequest() as stop:
+        stop.arm()
         assert stop.signum == 0
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.signum == signal.SIGTERM
@@ -55,6 +74,7 @@ def test_outside_the_main_thread_it_watches_nothing():
 
     def work():
         with StopRequest() as stop:
+            stop.arm()
             seen.append(stop.signum)
 
     thread = threading.Thread(target=work)

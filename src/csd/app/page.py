@@ -1,6 +1,7 @@
 """The web page, with Gradio: the one module that imports it."""
 
 import os
+import socket
 from html import escape
 
 from csd.app.session import MEGABYTE, Session
@@ -34,6 +35,12 @@ def load_gradio(folder: str | None = None):
     return gradio
 
 
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
 def build_page(session: Session):
     """The page as `gradio.Blocks`, not yet served."""
     gr = load_gradio()
@@ -62,11 +69,12 @@ def build_page(session: Session):
         )
 
     choices = session.widths()
-    with gr.Blocks(title=f"Super-resolution x{up.scale}", analytics_enabled=False) as page:
+    title = f"Super-resolution x{up.scale}"
+    # Every ten minutes, what is older than an hour goes.
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(
             f"<h1>Photographs, {up.scale} times larger</h1>"
-            f"<p>{escape(up.name.upper())} x{up.scale}, trained by contrastive self-distillation: "
-            "one set of weights, a teacher and a student. Nothing leaves the machine that serves "
+            f"<p>{escape(up.name.upper())} x{up.scale}. Nothing leaves the machine that serves "
             "this page.</p>"
         )
         with gr.Row():
@@ -83,6 +91,7 @@ def build_page(session: Session):
                 slider = gr.ImageSlider(
                     label="Before (bicubic) | after",
                     type="numpy",
+                    format="png",
                     interactive=False,
                     max_height=720,
                     elem_id="slider",
@@ -110,13 +119,13 @@ def serve(session: Session, *, host: str, port: int):
     gr = load_gradio()
     page = build_page(session)
     try:
+        port = port or _free_port(host)
         page.launch(
             server_name=host,
             server_port=port,
             share=False,
             ssr_mode=False,
             max_file_size=session.max_bytes,
-            allowed_paths=[str(session.folder)],
             footer_links=[],
             theme=gr.themes.Default(font=_FONTS, font_mono=_MONO),
             css=_CSS,

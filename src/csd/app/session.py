@@ -1,8 +1,9 @@
 """What the web page does with a photograph; nothing here knows of the web."""
 
+import shutil
 import tempfile
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ MEGABYTE = 1 << 20
 # What a page shows; the download has every pixel.
 _PREVIEW_SIDE = 1600
 _BEHIND_ALPHA = 238
+# Results on disk at any time; a page takes its own copy at once.
+_KEPT_RESULTS = 4
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Session:
         self.upscaler, self.folder = upscaler, folder
         self.max_bytes, self.max_pixels = max_bytes, max_pixels
         self._runners: dict[float, Runner] = {upscaler.width: upscaler.run}
-        self._lock = threading.Lock()
+        self._results: deque[Path] = deque()
         # MindSpore's graphs are compiled and run in one thread; pages come in many.
         self._worker = ThreadPoolExecutor(1)
 
@@ -67,6 +70,8 @@ class Session:
         return [(self._label(width), width) for width in (up.width, *others)]
 
     def _label(self, width: float) -> str:
+        if len(self.upscaler.widths) == 1:
+            return f"Width {width:g}"
         role = "Teacher, best" if width == 1.0 else "Student, fast"
         return f"{role} (width {width:g})"
 
@@ -107,12 +112,6 @@ class Session:
         except MemoryError:
             raise WorkError("there is not enough memory for this picture") from None
 
-    def _runner(self, width: float) -> Runner:
-        with self._lock:
-            if width not in self._runners:
-                self._runners[width] = self.upscaler.at(width)
-            return self._runners[width]
-
     def _restore(self, path: Path, width: float, progress: Callable | None) -> Answer:
         up, started = self.upscaler, time.monotonic()
         photo = read_photo(path)
@@ -125,11 +124,16 @@ class Session:
             if progress is not None:
                 progress(done / total)
 
+        if width not in self._runners:
+            self._runners[width] = up.at(width)
         restored = restore_photo(
-            self._runner(width), photo, scale=up.scale, size=up.size, progress=step
+            self._runners[width], photo, scale=up.scale, size=up.size, progress=step
         )
         seconds = time.monotonic() - started
-        target = Path(tempfile.mkdtemp(dir=self.folder)) / f"{_plain(path.stem)}_x{up.scale}.png"
+        if len(self._results) >= _KEPT_RESULTS:
+            shutil.rmtree(self._results.popleft(), ignore_errors=True)
+        self._results.append(Path(tempfile.mkdtemp(dir=self.folder)))
+        target = self._results[-1] / f"{_plain(path.stem)}_x{up.scale}.png"
         write_photo(target, restored)
         (low, across), (high, wide) = photo.size, restored.size
         facts = [

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 from csd.errors import CSDError
 from csd.runtime import Runtime
@@ -24,54 +25,79 @@ class Interrupted(CSDError):
 class StopRequest:
     """Remembers SIGINT or SIGTERM: `signum` is 0 until one comes.
 
-    A second signal ends the process without another word: checkpoints are renamed into place, so
-    the previous one is whole. Python runs a signal's handler between two instructions of the main
-    thread only, and a compilation or a step is one instruction: so a thread of its own reads the
-    signals from the pipe that the interpreter writes them to as they come. Only the main thread
-    may have handlers: anywhere else this watches nothing.
+    Until `arm` is called a signal ends the process at once: nothing is trained yet. After that the
+    first one is remembered, and a second one ends the process without another word: checkpoints
+    are renamed into place, so the previous one is whole.
+
+    Python runs a signal's handler between two instructions of the main thread only, and a
+    compilation or a step is one instruction: so threads of our own read the signals as they come.
+    SIGINT must be blocked before any library starts its threads (`runtime.hold_interrupts`):
+    during a step MindSpore puts a handler in its place that turns it into a SIGTERM, which stops
+    a run as well, but with the other's exit code. Only the main thread may have handlers: anywhere
+    else this watches nothing.
     """
 
     def __init__(self) -> None:
         self.signum = 0
+        self._armed = self._closed = False
+        self._threads: list[threading.Thread] = []
         self._before: dict[int, object] = {}
-        self._watching = threading.current_thread() is threading.main_thread()
+        self._main = threading.current_thread() is threading.main_thread()
+        self._held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def __enter__(self) -> "StopRequest":
-        if not self._watching:
-            return self
+        if self._main and self._held:
+            self._start(self._watch_keyboard)
+        return self
+
+    def arm(self) -> None:
+        """From now on the first signal is a request."""
+        self._armed = True
+        if not self._main:
+            return
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._pipe_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        for signum in _SIGNALS:
-            self._before[signum] = signal.signal(signum, self._note)
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
+        self._before = {signum: signal.signal(signum, self._note) for signum in _SIGNALS}
+        self._start(self._watch_pipe)
 
     def __exit__(self, *_: object) -> None:
-        if not self._watching:
-            return
+        self._closed = True
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
-        signal.set_wakeup_fd(self._pipe_before)
-        os.close(self._write)  # ends the thread
-        self._thread.join()
-        os.close(self._read)
+        if self._before:
+            signal.set_wakeup_fd(self._pipe_before)
+            os.close(self._write)  # ends the thread
+        for thread in self._threads:
+            thread.join()
+        if self._before:
+            os.close(self._read)
+
+    def _start(self, work: Callable[[], None]) -> None:
+        self._threads.append(threading.Thread(target=work, daemon=True))
+        self._threads[-1].start()
 
     def _note(self, signum: int, _frame: object) -> None:
         self.signum = self.signum or signum  # the thread has said it already, or is about to
 
-    def _watch(self) -> None:
+    def _watch_pipe(self) -> None:
         received = 0
         while data := os.read(self._read, 16):
             for signum in data:
-                if signum not in _SIGNALS:
-                    continue
-                received += 1
-                if received > 1:
-                    os._exit(128 + signum)
-                self.signum = signum
-                os.write(2, b"\nfinishing the step and saving; once more to exit at once\n")
+                if signum in _SIGNALS:
+                    received += 1
+                    self._receive(signum, received > 1)
+
+    def _watch_keyboard(self) -> None:
+        while not self._closed:
+            if signal.sigtimedwait((signal.SIGINT,), 0.2):
+                self._receive(signal.SIGINT, self.signum > 0)
+
+    def _receive(self, signum: int, again: bool) -> None:
+        if again or not self._armed:
+            os._exit(128 + signum)
+        self.signum = signum
+        os.write(2, b"\nfinishing the step and saving; once more to exit at once\n")
 
 
 class StopVote:

@@ -50,6 +50,11 @@ def train(config: EasyDict) -> Path:
     if config.runtime.distributed and rt.is_scheduler():
         rt.setup(distributed=True)
         return Path(config.runtime.output_dir)
+    with StopRequest() as stop:
+        return _train(config, stop)
+
+
+def _train(config: EasyDict, stop: StopRequest) -> Path:
     check_recipe(config)
     pairs = _find_data(config)
     if not config.runtime.distributed:
@@ -68,8 +73,8 @@ def train(config: EasyDict) -> Path:
     if run.progress.step >= run.total:
         run.say(f"nothing to do: {run.folder} holds all {run.total} steps")
         return run.folder
-    with StopRequest() as stop:
-        run.go(stop)
+    stop.arm()
+    run.go(stop)
     files = (run.folder / name for name in ("best.ckpt", "last.ckpt", "metrics.csv"))
     run.say(f"done: {', '.join(str(file) for file in files if file.is_file())}")
     return run.folder

@@ -1,0 +1,81 @@
+"""The page's work without the page: results, limits, sentences."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from csd.app.session import MEGABYTE, Session
+from csd.deploy.upscaler import Upscaler
+from csd.errors import InputError
+
+
+def repeat(x):
+    return x.repeat(2, axis=2).repeat(2, axis=3)
+
+
+@pytest.fixture
+def session(tmp_path):
+    def brighter(width):
+        return lambda x: repeat(x) + np.float32(50)
+
+    upscaler = Upscaler(repeat, "edsr", 2, 0.25, (0.25, 1.0), at=brighter)
+    (tmp_path / "results").mkdir()
+    return Session(upscaler, tmp_path / "results", max_bytes=MEGABYTE, max_pixels=300 * 200)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    image = np.random.default_rng(0).integers(0, 200, (200, 300, 3), np.uint8)
+    path = tmp_path / "my <photo>.png"
+    Image.fromarray(image).save(path)
+    return path
+
+
+def test_answer_has_pictures_a_file_and_a_line(session, photo):
+    shares = []
+    answer = session.restore(photo, 0.25, shares.append)
+    assert shares == [0.25 * n for n in (1, 2, 3, 4)]
+    assert answer.before.shape == answer.after.shape == (400, 600, 3)
+    assert answer.file.name == "my__photo__x2.png" and session.folder in answer.file.parents
+    with Image.open(photo) as small, Image.open(answer.file) as large:
+        wanted = np.asarray(small).repeat(2, 0).repeat(2, 1)
+        np.testing.assert_array_equal(np.asarray(large), wanted)
+    assert "300 x 200 → 600 x 400 pixels" in answer.summary and "width 0.25" in answer.summary
+    teacher = session.restore(photo, 1.0)
+    np.testing.assert_array_equal(teacher.after, answer.after + 50)
+    assert [width for _, width in session.widths()] == [0.25, 1.0]
+
+
+def test_old_results_go(session, photo):
+    for _ in range(7):
+        last = session.restore(photo, 0.25)
+    assert last.file.is_file() and len(list(session.folder.iterdir())) == 4
+
+
+def test_transparency_is_shown_on_grey_and_kept_in_the_file(session, tmp_path):
+    Image.new("RGBA", (20, 10), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    answer = session.restore(tmp_path / "clear.png", 0.25)
+    assert (answer.after == 238).all() and (answer.before == 238).all()
+    with Image.open(answer.file) as image:
+        assert image.mode == "RGBA" and image.getpixel((3, 3)) == (255, 0, 0, 0)
+
+
+def test_large_pictures_are_shown_small(session, tmp_path):
+    Image.new("L", (6000, 10)).save(tmp_path / "long.png")
+    answer = session.restore(tmp_path / "long.png", 0.25)
+    assert answer.after.shape == answer.before.shape == (3, 1600, 3)
+    with Image.open(answer.file) as image:
+        assert image.size == (12000, 20)
+
+
+def test_limits_are_sentences_without_our_paths(session, tmp_path):
+    Image.new("RGB", (301, 200)).save(tmp_path / "wide.png")
+    (tmp_path / "heavy.png").write_bytes(bytes(MEGABYTE + 1))
+    (tmp_path / "text.png").write_text("once upon a time")
+    for name, words in (("wide", "megapixels"), ("heavy", "at most 1 MB"), ("text", "damaged")):
+        with pytest.raises(InputError, match=words) as error:
+            session.restore(tmp_path / f"{name}.png", 0.25)
+        assert str(tmp_path) not in str(error.value)
+    with pytest.raises(InputError, match="not among"):
+        session.restore(tmp_path / "wide.png", 0.5)
+    assert list(session.folder.iterdir()) == []

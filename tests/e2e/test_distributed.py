@@ -1,0 +1,209 @@
+"""Several processes through scripts/run_distribute_train.sh: same numbers, clean ends."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from csd.weights import load_checkpoint, network_state, save_checkpoint
+
+SCRIPT = "scripts/run_distribute_train.sh"
+LR, STEPS = 0.01, 5
+
+
+def _workers(folder, role=b"MS_ROLE=MS_WORKER"):
+    """rank -> process id of the training processes whose command line names `folder`."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as file:
+                command = file.read()
+            with open(f"/proc/{entry}/environ", "rb") as file:
+                environ = file.read().split(b"\0")
+        except (OSError, ValueError):
+            continue
+        if b"train.py" in command and str(folder).encode() in command and role in environ:
+            rank = next((v[8:] for v in environ if v.startswith(b"RANK_ID=")), b"0")
+            found[int(rank)] = int(entry)
+    return found
+
+
+def _leftovers(folder):
+    """Processes of any kind whose command line names `folder`; those just ended may take a moment."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        left = []
+        for entry in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    if str(folder).encode() in file.read():
+                        left.append(int(entry))
+            except OSError:
+                continue
+        if not left:
+            return []
+        time.sleep(0.2)
+    return left
+
+
+def _settings(recipe, *extra):
+    file, options = recipe
+    return file, [*options, "--train.epochs=1", f"--train.iterations={STEPS}", "--train.keep=9",
+                  "--optim.name=sgd", f"--optim.lr={LR}", *extra]  # fmt: skip
+
+
+@pytest.fixture
+def teacher(mindspore_cpu, tmp_path):
+    """A checkpoint that every run starts from, and its weights."""
+    from csd.nets import create_model
+
+    net = create_model("edsr", scale=2, n_feats=8, n_resblocks=1)
+    file = tmp_path / "teacher.ckpt"
+    save_checkpoint(file, network_state(net), {"model": net.describe(), "widths": [1.0]})
+    return file, network_state(net)
+
+
+def _gradients(folder, first):
+    """The averaged gradients of every step: what SGD took from the weights, over its rate."""
+    states = [first]
+    for step in range(1, STEPS + 1):
+        states.append(load_checkpoint(folder / "checkpoints" / f"step_{step:010d}.ckpt").params)
+    return [
+        {name: (before[name].astype(np.float64) - after[name]) / LR for name in before}
+        for before, after in zip(states, states[1:], strict=False)
+    ]
+
+
+def _assert_close(found, expected):
+    for step, (a, b) in enumerate(zip(found, expected, strict=True), 1):
+        assert a.keys() == b.keys()
+        for name in a:
+            error = np.abs(a[name] - b[name]).max() / np.abs(b[name]).max()
+            # A weight of 1 is stored with a spacing of 6e-8, which the rate of 0.01 magnifies.
+            rounding = 2 * np.spacing(np.float32(1)) / LR / np.abs(b[name]).max()
+            assert error <= 1e-5 + rounding, (step, name, error)
+
+
+LOSSES = ("total", "student", "teacher", "contrast")
+
+
+@pytest.mark.slow
+def test_joint_on_two_ranks_is_joint_on_one(recipe, teacher, launch, rows, tmp_path):
+    file, options = _settings(recipe, "--recipe=joint", f"--teacher={teacher[0]}")
+    two = launch(SCRIPT, "CPU", "2", file, *options)
+    assert two.wait(200) == 0, two.output
+    alone = tmp_path / "alone"
+    one = launch(
+        "scripts/run_standalone_train.sh", "CPU", file, *options,
+        f"--output_dir={alone}", "--train.batch_size=8",
+    )  # fmt: skip
+    assert one.wait(200) == 0, one.output
+    pair, single = rows(tmp_path / "run"), rows(alone)
+    assert len(pair) == len(single) == STEPS
+    for a, b in zip(pair, single, strict=True):
+        for name in LOSSES:
+            assert float(a[name]) == pytest.approx(float(b[name]), rel=1e-5)
+    _assert_close(_gradients(tmp_path / "run", teacher[1]), _gradients(alone, teacher[1]))
+    progress = load_checkpoint(tmp_path / "run" / "last.ckpt").meta["progress"]
+    assert (progress["step"], progress["samples"]) == (STEPS, STEPS * 8)
+
+
+@pytest.mark.slow
+def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, rows, tmp_path):
+    """Each rank draws its negatives from its own batch; one process takes both halves in turn."""
+    import mindspore as ms
+    from mindspore import nn
+
+    from csd.config import TRAIN, load_config
+    from csd.data import find_pairs, open_store, sample_batch
+    from csd.runtime import Runtime
+    from csd.training.recipe import create_network, create_step
+
+    file, options = _settings(recipe, "--recipe=csd", f"--teacher={teacher[0]}")
+    two = launch(SCRIPT, "CPU", "2", file, *options)
+    assert two.wait(250) == 0, two.output
+
+    config = load_config(TRAIN, ["--config", str(file), *options])
+    net = create_network(config)
+    step = create_step(config, net, Runtime("CPU"))
+
+    class Gradients(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.step = step
+
+        def construct(self, lr, hr, negatives):
+            as_float = [x.astype(ms.float32) for x in (lr, hr, negatives)]
+            return self.step.gradients(as_float[0], as_float[1], self.step.upscale(as_float[2]))
+
+    gradients, losses, averaged = Gradients(), [], []
+    pairs = find_pairs(config.data.data_dir, 2)
+    store = open_store(pairs, 2, config.data.cache_dir, lr_patch=8, progress=False)
+    names = [parameter.name for parameter in step.weights]
+    for number in range(STEPS):
+        halves = []
+        for rank in range(2):
+            batch = sample_batch(
+                store, lr_patch=8, batch_size=4, seed=1, step=number, consumed=8 * number,
+                rank=rank, negatives=2,
+            )  # fmt: skip
+            halves.append(gradients(*(ms.Tensor(part) for part in batch)))
+        losses.append(np.mean([half[0].asnumpy() for half in halves], axis=0))
+        mean = [
+            (a.asnumpy() + b.asnumpy()) / 2 for a, b in zip(*(h[1] for h in halves), strict=True)
+        ]
+        averaged.append(dict(zip(names, mean, strict=True)))
+        for parameter, gradient in zip(step.weights, mean, strict=True):
+            parameter.set_data(ms.Tensor(parameter.asnumpy() - np.float32(LR) * gradient))
+    found = rows(tmp_path / "run")
+    assert len(found) == STEPS
+    for row, expected in zip(found, losses, strict=True):
+        assert [float(row[n]) for n in LOSSES] == pytest.approx(expected.tolist(), rel=1e-5)
+    _assert_close(_gradients(tmp_path / "run", teacher[1]), averaged)
+
+
+@pytest.mark.slow
+def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(recipe, launch, rows, tmp_path):
+    file, options = recipe
+    folder = tmp_path / "run"
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def steps():
+        return [int(row["step"]) for row in rows(folder)]
+
+    # kill -9 of rank 1: the whole job ends within a minute and says who died.
+    job = launch(SCRIPT, "CPU", "2", file, *options, cwd=here)
+    job.until(lambda: len(steps()) > 3)
+    start = time.monotonic()
+    os.kill(_workers(folder)[1], signal.SIGKILL)
+    assert job.wait(60) == 1
+    print(f"\nended {time.monotonic() - start:.1f} s after kill -9")
+    assert "error: rank 1 died of signal 9" in job.output
+    assert _leftovers(folder) == []
+    saved = load_checkpoint(folder / "last.ckpt").meta["progress"]
+    assert saved["samples"] == 8 * saved["step"]
+
+    # Two go on; SIGTERM stops both at the same step, with the state saved.
+    job = launch(SCRIPT, "CPU", "2", file, *options, "--resume", cwd=here)
+    job.until(lambda: "resuming at" in job.output and len(steps()) > saved["step"] + 2)
+    assert f"resuming at step {saved['step']}:" in job.output and "2 x CPU" in job.output
+    job.send(signal.SIGTERM)
+    assert job.wait(60) == 143
+    both = load_checkpoint(folder / "last.ckpt").meta["progress"]
+    assert f"error: stopped at step {both['step']} of 1000000" in job.output
+    assert both["samples"] == 8 * both["step"] and _leftovers(folder) == []
+
+    # One goes on behind the samples that two consumed.
+    job = launch("scripts/run_standalone_train.sh", "CPU", file, *options, "--resume", cwd=here)
+    job.until(lambda: "resuming at" in job.output and len(steps()) > both["step"] + 2)
+    job.send(signal.SIGINT)
+    assert job.wait(60) == 130
+    end = load_checkpoint(folder / "last.ckpt").meta["progress"]
+    assert end["samples"] == both["samples"] + 4 * (end["step"] - both["step"])
+    assert steps() == list(range(1, end["step"] + 1))
+    assert not list(here.iterdir())  # nothing was written beside the run folder
+    logs = sorted(path.name for path in (folder / "logs").rglob("worker_*.log"))
+    assert logs == ["worker_0.log", "worker_0.log", "worker_1.log", "worker_1.log"]
