@@ -108,7 +108,7 @@ find_workers() {
   done
 }
 
-# shellcheck disable=SC2317 # the traps call it
+# shellcheck disable=SC2317,SC2329 # the traps call it
 ask_to_stop() { # SIGNAL
   if ((stop)); then
     echo "ending all processes" >&2

@@ -23,13 +23,15 @@ find_python() {
 
 # What was installed is remembered by the contents of the files that say what to install.
 setup_env() {
-  local extras wanted stamp python
+  local extras wanted stamp done python
   extras=$(IFS=,; echo "$*")
   wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml" | sha256sum | cut -d' ' -f1)
   stamp="$VENV/.installed-${extras:-base}"
-  if [[ -f "$stamp" && "$(cat "$stamp")" == "$wanted" ]]; then
-    return
-  fi
+  for done in "$stamp" "$VENV/.installed-test"; do # the tests' packages are all there are
+    if [[ -f "$done" && "$(cat "$done")" == "$wanted" ]]; then
+      return
+    fi
+  done
   if [[ ! -x "$VENV/bin/python" ]]; then
     python=$(find_python)
     echo "making $VENV" >&2
