@@ -23,12 +23,12 @@ find_python() {
 
 # What was installed is remembered by the contents of the files that say what to install.
 setup_env() {
-  local extras wanted stamp done python
+  local extras wanted stamp mark python
   extras=$(IFS=,; echo "$*")
   wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml" | sha256sum | cut -d' ' -f1)
   stamp="$VENV/.installed-${extras:-base}"
-  for done in "$stamp" "$VENV/.installed-test"; do # the tests' packages are all there are
-    if [[ -f "$done" && "$(cat "$done")" == "$wanted" ]]; then
+  for mark in "$stamp" "$VENV/.installed-test"; do # the tests' packages are all there are
+    if [[ -f "$mark" && "$(cat "$mark")" == "$wanted" ]]; then
       return
     fi
   done

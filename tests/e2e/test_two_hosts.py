@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -156,7 +157,8 @@ def test_two_hosts_train_together_and_end_together(recipe, launch, rows, tmp_pat
         assert "2 x CPU" in jobs[0].output
         # A signal to one host stops both, at the same step.
         jobs[1].send(signal.SIGTERM)
-        assert [job.wait(60) for job in jobs] == [143, 143]
+        codes = [job.wait(60) for job in jobs]
+        assert codes == [143, 143], [job.output for job in jobs]
         saved = progress()
         assert saved["samples"] == 8 * saved["step"]
         assert f"stopped at step {saved['step']} of" in jobs[0].output
@@ -174,12 +176,10 @@ def test_two_hosts_train_together_and_end_together(recipe, launch, rows, tmp_pat
 
 
 def _worker(folder, rank):
-    from pathlib import Path
-
     marks = {b"MS_ROLE=MS_WORKER", b"RANK_ID=%d" % rank}
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and str(folder).encode() in (entry / "cmdline").read_bytes():
-                if marks <= set((entry / "environ").read_bytes().split(b"\0")):
-                    return int(entry.name)
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            named = str(folder).encode() in (entry / "cmdline").read_bytes()
+            if named and marks <= set((entry / "environ").read_bytes().split(b"\0")):
+                return int(entry.name)
     raise AssertionError(f"no rank {rank}")
