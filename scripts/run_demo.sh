@@ -2,7 +2,7 @@
 # The whole way on two processor cores: photographs in; a teacher and its student trained; a table,
 # pictures, a MINDIR file that runs, and output/demo/report.html out.
 # Usage: bash scripts/run_demo.sh [--steps N] [--output_dir DIR]
-#   --steps N         CSD steps (default 300); the teacher gets 8/3 as many
+#   --steps N         CSD steps (default 320); the teacher gets 8/3 as many
 #   --output_dir DIR  default output/demo; what an earlier run left there is replaced
 set -euo pipefail
 
@@ -13,7 +13,7 @@ fail() {
   exit 2
 }
 
-steps=300
+steps=320
 output="$root/output/demo"
 while (($#)); do
   case "$1" in

@@ -1,0 +1,99 @@
+"""The shell scripts check what they are given before they start anything."""
+
+import subprocess
+
+import pytest
+
+STANDALONE, DISTRIBUTE = "scripts/run_standalone_train.sh", "scripts/run_distribute_train.sh"
+
+
+@pytest.fixture
+def shell(request, tmp_path):
+    """Function: run a script in an empty folder with some more environment."""
+
+    def run(script, *arguments, **environ):
+        import os
+
+        return subprocess.run(
+            ["bash", request.config.rootpath / script, *map(str, arguments)],
+            cwd=tmp_path, env={**os.environ, **environ}, capture_output=True, text=True,
+            timeout=120,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("script", [STANDALONE, DISTRIBUTE])
+def test_usage(shell, script):
+    for flag in ("-h", "--help"):
+        done = shell(script, flag)
+        assert done.returncode == 0 and f"Usage: bash {script} [DEVICE_TARGET" in done.stdout
+    done = shell(script, "CPU")
+    assert done.returncode == 2 and "Usage:" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "sentence"),
+    [
+        (["TPU", "2", "{file}"], {}, "DEVICE_TARGET must be Ascend, GPU, CPU or auto, not"),
+        (["CPU", "0", "{file}"], {}, "DEVICE_NUM must be a whole number of at least 1, not"),
+        (
+            ["CPU", "two", "{file}"],
+            {},
+            "DEVICE_NUM must be a whole number of at least 1, not",
+        ),
+        (["CPU", "2", "none.yaml"], {}, "no configuration file none.yaml; the recipes are in"),
+        (
+            ["CPU", "2", "{file}"],
+            {},
+            "no folder data: put DIV2K or other photographs there, or say",
+        ),
+        (["CPU", "2", "{file}", "--data_dir=."], {}, "cannot write to /proc/run; choose another"),
+        (
+            ["CPU", "2", "{file}", "--data_dir=.", "--optim.lrr=1"],
+            {},
+            "command line: unknown key optim.lrr",
+        ),
+        (
+            ["CPU", "3", "{file}"],
+            {"NODE_NUM": "2"},
+            "DEVICE_NUM=3 cannot be shared evenly by",
+        ),
+        (["CPU", "2", "{file}"], {"NODE_NUM": "2"}, "NODE_NUM=2 needs MASTER_ADDR, the address"),
+        (["CPU", "2", "{file}"], {"NODE_RANK": "1"}, "NODE_RANK=1: of 1 hosts the last is 0"),
+        (
+            ["CPU", "2", "{file}", "--data_dir=."],
+            {"MASTER_PORT": "80"},
+            "MASTER_PORT must be",
+        ),
+    ],
+)
+def test_wrong_arguments(shell, recipe, tmp_path, arguments, environ, sentence):
+    out = "/proc/run" if "/proc" in sentence else tmp_path / "run"
+    given = [a.format(file=recipe[0]) for a in arguments]
+    if len(given) > 3:
+        given.append(f"--output_dir={out}")
+    done = shell(DISTRIBUTE, *given, **environ)
+    assert done.returncode == 2
+    assert f"error: {sentence}" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("script", "start"), [(STANDALONE, "CPU"), (DISTRIBUTE, "2 x CPU")])
+def test_without_arguments(shell, script, start, monkeypatch):
+    """A recipe that fits the machine, and what to do where there are no photographs."""
+    done = shell(script)
+    if "Ascend" in done.stderr or "GPU" in done.stderr:
+        pytest.skip("this machine has an accelerator")
+    first, error = done.stderr.splitlines()[-2:]
+    assert first.startswith(f"training on {start} with ")
+    assert first.endswith("configs/cpu_edsr_x4_teacher.yaml")
+    assert error.startswith("error: no folder data: put DIV2K or other photographs there")
+    assert done.returncode == 2
+
+
+def test_standalone_checks_too(shell, recipe):
+    done = shell(STANDALONE, "CPU", recipe[0], "--train.epoch=2", "--data_dir=.")
+    assert done.returncode == 2
+    assert "error: command line: unknown key train.epoch; did you mean epochs" in done.stderr
