@@ -25,68 +25,6 @@ fi
 # shellcheck source=scripts/train_common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/train_common.sh"
 
-node_num=${NODE_NUM:-1}
-node_rank=${NODE_RANK:-0}
-check_number NODE_NUM "$node_num" 1
-check_number NODE_RANK "$node_rank" 0
-((node_rank < node_num)) || die "NODE_RANK=$node_rank: of $node_num hosts the last is $((node_num - 1))"
-if (($#)); then
-  target=$1
-  total=$2
-  config=$3
-  shift 3
-else
-  read -r target total < <(accelerators)
-  config=$(default_config "$target")
-  [[ $target != CPU ]] || total=2
-  total=$((total * node_num))
-  echo "training on $total x $target with $config" >&2
-fi
-check_target "$target"
-check_number DEVICE_NUM "$total" 1
-check_config "$config"
-((total % node_num == 0)) || die "DEVICE_NUM=$total cannot be shared evenly by $node_num hosts"
-local_num=$((total / node_num))
-if ((node_num > 1)) && [[ -z ${MASTER_ADDR:-} ]]; then
-  die "NODE_NUM=$node_num needs MASTER_ADDR, the address of the host with NODE_RANK=0"
-fi
-options=(--config "$config" --device_target "$target" "$@" --runtime.distributed=true)
-folder=$(run_folder "${options[@]}")
-logs=$folder/logs/$(date +%Y%m%d-%H%M%S)
-mkdir -p "$logs" 2> /dev/null || die "cannot write to $folder; choose another with --output_dir=DIR"
-
-address=${MASTER_ADDR:-127.0.0.1}
-port=${MASTER_PORT:-}
-if [[ -z $port ]] && ((node_num > 1)); then
-  port=8118
-elif [[ -z $port ]]; then
-  port=$("$python" -c 'import socket as s; x = s.socket(); x.bind(("", 0)); print(x.getsockname()[1])')
-fi
-check_number MASTER_PORT "$port" 1024
-if [[ $target == CPU && -z ${OMP_NUM_THREADS:-} ]]; then # or each process would take all cores
-  cores=$(nproc)
-  threads=$((cores > local_num ? cores / local_num : 1))
-  export OMP_NUM_THREADS=$threads NUMBA_NUM_THREADS=${NUMBA_NUM_THREADS:-$threads}
-fi
-
-# msrun runs apart from the terminal: a Ctrl-C reaches this script alone, which then asks the
-# workers to finish their step. The mark in the environment finds every process of the job.
-job=$$-$RANDOM-$(date +%s%N)
-launcher_log=$logs/msrun_$node_rank.log
-PATH="$(dirname "$(command -v "$python")"):$PATH" GLOG_v=${GLOG_v:-3} CSD_JOB=$job setsid \
-  "$python" -m mindspore.parallel.cluster.run --worker_num "$total" --local_worker_num "$local_num" \
-  --node_rank "$node_rank" --master_addr "$address" --master_port "$port" --log_dir "$logs" \
-  --cluster_time_out "${CLUSTER_TIMEOUT:-600}" --join True --tail_worker_log 999999 \
-  python3 "$root/train.py" "${options[@]}" > "$launcher_log" 2>&1 &
-msrun=$!
-shown=$((node_rank * local_num))
-tail -n +1 -F -s 0.3 --pid "$msrun" "$logs/worker_$shown.log" 2> /dev/null &
-tail=$!
-
-declare -A rank_of=() # process of a worker -> its rank
-stop=0                # the signal that asked to stop
-ended=""              # "PID CODE" of the first worker that ended with an error
-
 processes() { grep -lsz "^CSD_JOB=$job\$" /proc/[0-9]*/environ | cut -d/ -f3 || true; }
 
 end_processes() {
@@ -94,7 +32,6 @@ end_processes() {
   mapfile -t pids < <(processes)
   ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2> /dev/null || true
 }
-trap end_processes EXIT
 
 variable() { # PID NAME
   tr '\0' '\n' < "/proc/$1/environ" 2> /dev/null | sed -n "s/^$2=//p" || true
@@ -110,19 +47,16 @@ find_workers() {
 
 # shellcheck disable=SC2317,SC2329 # the traps call it
 ask_to_stop() { # SIGNAL
-  if ((stop)); then
+  if ((stop || ${#rank_of[@]} < local_num)); then # the second signal, or nothing is trained yet
     echo "ending all processes" >&2
     end_processes
-    exit $((128 + stop))
+    exit $((128 + $1))
   fi
   stop=$1
   echo "asking every rank to finish its step and to save; once more to end at once" >&2
-  find_workers
   # SIGTERM whatever came: a process that the shell starts in the background ignores SIGINT.
-  ((${#rank_of[@]} == 0)) || kill -TERM "${!rank_of[@]}" 2> /dev/null || true
+  kill -TERM "${!rank_of[@]}" 2> /dev/null || true
 }
-trap 'ask_to_stop 2' INT
-trap 'ask_to_stop 15' TERM
 
 first_ended() {
   local line='.*Worker process \([0-9]*\) exit with exception. Error code: \(-\?[0-9]*\).*'
@@ -133,65 +67,135 @@ scheduler_answers() {
   timeout 3 bash -c ": < /dev/tcp/$address/$port" 2> /dev/null
 }
 
-# msrun ends the other workers as soon as one fails, but then waits for its scheduler, which takes
-# another minute to notice. It does not watch the scheduler, which knows of other hosts; and a host
-# without one would wait half an hour for the gradients of a host that is gone.
-deadline=0
-lost=""
-met=0    # whether the scheduler on another host has answered
-misses=0 # how often it has not, since
-next=5
-while kill -0 "$msrun" 2> /dev/null; do
-  sleep 0.5 || true
-  ((${#rank_of[@]} == local_num)) || find_workers
-  if ((deadline)); then
-    ((SECONDS < deadline)) || break
-    continue
+# A function, so that all of this file is read before anything starts: an update while a run goes on
+# would otherwise change the rest of it under the shell's hands.
+main() {
+  node_num=${NODE_NUM:-1}
+  node_rank=${NODE_RANK:-0}
+  check_number NODE_NUM "$node_num" 1
+  check_number NODE_RANK "$node_rank" 0
+  ((node_rank < node_num)) || die "NODE_RANK=$node_rank: of $node_num hosts the last is $((node_num - 1))"
+  if (($#)); then
+    target=$1
+    total=$2
+    config=$3
+    shift 3
+  else
+    read -r target total < <(accelerators)
+    config=$(default_config "$target")
+    [[ $target != CPU ]] || total=2
+    total=$((total * node_num))
+    echo "training on $total x $target with $config" >&2
   fi
-  ended=$(first_ended)
-  if [[ -z $ended ]] && grep -qs '^error: ' "$logs/scheduler.log"; then
-    lost=$(sed -n 's/.*The node: \([0-9]*\) is timed out.*/\1/p' "$logs/scheduler.log" | head -n 1)
-    lost=${lost:-?}
-    deadline=$SECONDS
+  check_target "$target"
+  check_number DEVICE_NUM "$total" 1
+  check_config "$config"
+  ((total % node_num == 0)) || die "DEVICE_NUM=$total cannot be shared evenly by $node_num hosts"
+  local_num=$((total / node_num))
+  if ((node_num > 1)) && [[ -z ${MASTER_ADDR:-} ]]; then
+    die "NODE_NUM=$node_num needs MASTER_ADDR, the address of the host with NODE_RANK=0"
   fi
-  if ((node_rank && SECONDS >= next)); then
-    next=$((SECONDS + 5))
-    if scheduler_answers; then
-      met=1
-      misses=0
-    elif ((met && ++misses == 4)); then
-      lost=0
+  options=(--config "$config" --device_target "$target" "$@" --runtime.distributed=true)
+  folder=$(run_folder "${options[@]}")
+  logs=$folder/logs/$(date +%Y%m%d-%H%M%S)
+  mkdir -p "$logs" 2> /dev/null || die "cannot write to $folder; choose another with --output_dir=DIR"
+
+  address=${MASTER_ADDR:-127.0.0.1}
+  port=${MASTER_PORT:-}
+  if [[ -z $port ]] && ((node_num > 1)); then
+    port=8118
+  elif [[ -z $port ]]; then
+    port=$("$python" -c 'import socket as s; x = s.socket(); x.bind(("", 0)); print(x.getsockname()[1])')
+  fi
+  check_number MASTER_PORT "$port" 1024
+  if [[ $target == CPU && -z ${OMP_NUM_THREADS:-} ]]; then # or each process would take all cores
+    cores=$(nproc)
+    threads=$((cores > local_num ? cores / local_num : 1))
+    export OMP_NUM_THREADS=$threads NUMBA_NUM_THREADS=${NUMBA_NUM_THREADS:-$threads}
+  fi
+
+  # msrun runs apart from the terminal: a Ctrl-C reaches this script alone, which then asks the
+  # workers to finish their step. The mark in the environment finds every process of the job.
+  job=$$-$RANDOM-$(date +%s%N)
+  launcher_log=$logs/msrun_$node_rank.log
+  declare -gA rank_of=() # process of a worker -> its rank
+  stop=0                 # the signal that asked to stop
+  ended=""               # "PID CODE" of the first worker that ended with an error
+  trap end_processes EXIT
+  trap 'ask_to_stop 2' INT
+  trap 'ask_to_stop 15' TERM
+  PATH="$(dirname "$(command -v "$python")"):$PATH" GLOG_v=${GLOG_v:-3} CSD_JOB=$job setsid \
+    "$python" -m mindspore.parallel.cluster.run --worker_num "$total" --local_worker_num "$local_num" \
+    --node_rank "$node_rank" --master_addr "$address" --master_port "$port" --log_dir "$logs" \
+    --cluster_time_out "${CLUSTER_TIMEOUT:-600}" --join True --tail_worker_log 999999 \
+    python3 "$root/train.py" "${options[@]}" > "$launcher_log" 2>&1 &
+  msrun=$!
+  shown=$((node_rank * local_num))
+  tail -n +1 -F -s 0.3 --pid "$msrun" "$logs/worker_$shown.log" 2> /dev/null &
+  tail=$!
+
+  # msrun ends the other workers as soon as one fails, but then waits for its scheduler, which takes
+  # another minute to notice. It does not watch the scheduler, which knows of other hosts; and a host
+  # without one would wait half an hour for the gradients of a host that is gone.
+  deadline=0
+  lost=""
+  met=0    # whether the scheduler on another host has answered
+  misses=0 # how often it has not, since
+  next=5
+  while kill -0 "$msrun" 2> /dev/null; do
+    sleep 0.5 || true
+    ((${#rank_of[@]} == local_num)) || find_workers
+    if ((deadline)); then
+      ((SECONDS < deadline)) || break
+      continue
+    fi
+    ended=$(first_ended)
+    if [[ -z $ended ]] && grep -qs '^error: ' "$logs/scheduler.log"; then
+      lost=$(sed -n 's/.*The node: \([0-9]*\) is timed out.*/\1/p' "$logs/scheduler.log" | head -n 1)
+      lost=${lost:-?}
       deadline=$SECONDS
     fi
-  fi
-  [[ -z $ended ]] || deadline=$((SECONDS + 3))
-done
+    if ((node_rank && SECONDS >= next)); then
+      next=$((SECONDS + 5))
+      if scheduler_answers; then
+        met=1
+        misses=0
+      elif ((met && ++misses == 4)); then
+        lost=0
+        deadline=$SECONDS
+      fi
+    fi
+    [[ -z $ended ]] || deadline=$((SECONDS + 3))
+  done
 
-ended=$(first_ended)
-code=0
-if kill -0 "$msrun" 2> /dev/null; then
-  end_processes
-fi
-wait "$msrun" 2> /dev/null || code=$?
-wait "$tail" 2> /dev/null || true
-if ((stop)); then
-  code=$((128 + stop))
-elif [[ -n $ended ]]; then
-  read -r pid code <<< "$ended"
-  rank=${rank_of[$pid]:-?} # one that ended within half a second has no name
-  if ((code < 0)); then
-    echo "error: rank $rank died of signal ${code#-}; all others were ended. Its output is in" \
-      "$logs/worker_$rank.log; go on with --resume" >&2
-    code=1
-  elif ((code != 130 && code != 143)); then
-    echo "error: rank $rank ended with code $code; its output is in $logs/worker_$rank.log" >&2
+  ended=$(first_ended)
+  code=0
+  if kill -0 "$msrun" 2> /dev/null; then
+    end_processes
   fi
-elif [[ -n $lost ]]; then
-  echo "error: rank $lost was lost: it, or the way to its host, is gone; the ranks of this host" \
-    "were ended. Go on with --resume" >&2
-  code=1
-elif ((code)); then
-  echo "error: msrun ended with code $code; its output is in $launcher_log" >&2
-  code=1
-fi
-exit "$code"
+  wait "$msrun" 2> /dev/null || code=$?
+  wait "$tail" 2> /dev/null || true
+  if ((stop)); then
+    code=$((128 + stop))
+  elif [[ -n $ended ]]; then
+    read -r pid code <<< "$ended"
+    rank=${rank_of[$pid]:-?} # one that ended within half a second has no name
+    if ((code < 0)); then
+      echo "error: rank $rank died of signal ${code#-}; all others were ended. Its output is in" \
+        "$logs/worker_$rank.log; go on with --resume" >&2
+      code=1
+    elif ((code != 130 && code != 143)); then
+      echo "error: rank $rank ended with code $code; its output is in $logs/worker_$rank.log" >&2
+    fi
+  elif [[ -n $lost ]]; then
+    echo "error: rank $lost was lost: it, or the way to its host, is gone; the ranks of this host" \
+      "were ended. Go on with --resume" >&2
+    code=1
+  elif ((code)); then
+    echo "error: msrun ended with code $code; its output is in $launcher_log" >&2
+    code=1
+  fi
+  exit "$code"
+}
+
+main "$@"

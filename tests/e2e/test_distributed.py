@@ -81,9 +81,9 @@ def _assert_close(found, expected, weights):
             largest = np.abs(b[name]).max()
             hidden = np.spacing(np.abs(weights[step][name]).max()) / LR / largest
             error = np.abs(a[name] - b[name]).max() / largest
-            worst = max(worst, error)
+            worst = max(worst, error - 2 * hidden)
             assert error <= 1e-5 + 2 * hidden, (step, name, error, hidden)
-    print(f"\nlargest relative error of an averaged gradient: {worst:.1e}")
+    print(f"\nlargest relative error of an averaged gradient, behind that digit: {worst:.1e}")
 
 
 LOSSES = ("total", "student", "teacher", "contrast")

@@ -2,6 +2,7 @@
 
 from mindspore import nn, ops
 
+from csd.errors import InputError
 from csd.nets.base import SlimmableSR, slim
 from csd.nets.layers import SlimConv2d, Upsampler
 
@@ -69,6 +70,11 @@ class RCAN(SlimmableSR):
         n_squeezed: int | None = None,
     ):
         squeezed = n_feats // reduction if n_squeezed is None else n_squeezed
+        if squeezed < 1:
+            raise InputError(
+                f"reduction {reduction} leaves no channel in the attention of rcan with n_feats "
+                f"{n_feats}; use one of at most {n_feats}"
+            )
         super().__init__(
             scale,
             n_feats=n_feats,

@@ -22,11 +22,13 @@ class BicubicUpscale(nn.Cell):
     def construct(self, x):
         k, c, p, _ = x.shape
         side = self.matrix.shape[0]
-        columns = ops.matmul(ops.reshape(x, (k * c * p, p)), self.matrix.T)
-        columns = ops.transpose(ops.reshape(columns, (k * c, p, side)), (0, 2, 1))
-        rows = ops.matmul(ops.reshape(columns, (k * c * side, p)), self.matrix.T)
-        image = ops.transpose(ops.reshape(rows, (k * c, side, side)), (0, 2, 1))
-        return ops.clamp(ops.reshape(image, (k, c, side, side)), 0.0, 255.0)
+        # Rows first, and clipped between the passes, as imresize_bicubic does.
+        x = ops.transpose(ops.reshape(x, (k * c, p, p)), (0, 2, 1))
+        x = ops.matmul(ops.reshape(x, (k * c * p, p)), self.matrix.T)
+        x = ops.clamp(ops.reshape(x, (k * c, p, side)), 0.0, 255.0)
+        x = ops.reshape(ops.transpose(x, (0, 2, 1)), (k * c * side, p))
+        x = ops.clamp(ops.matmul(x, self.matrix.T), 0.0, 255.0)
+        return ops.reshape(x, (k, c, side, side))
 
 
 def create_loss_scaler(spec: str | float, device_target: str) -> nn.Cell:
