@@ -56,7 +56,7 @@ class Program:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # A background job of a shell, this test run perhaps, ignores SIGINT; a user's does not.
+                # A background job of a shell ignores SIGINT: this test run may be one.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 **options,
             )
