@@ -56,8 +56,6 @@ class Program:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # A background job of a shell ignores SIGINT: this test run may be one.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 **options,
             )
 
