@@ -135,12 +135,12 @@ def prepare_environment(cache_dir: str | Path | None = None) -> None:
 
 
 def hold_interrupts() -> None:
-    """Keep Ctrl-C from every thread that is started from now on; for `StopRequest` to take.
+    """Keep SIGINT from every thread that is started from now on; for `StopRequest` to take.
 
-    A process that was told to ignore it, as shells do with background jobs, goes on ignoring it.
+    Also where it is ignored, as in a shell's background job: left to the framework, it would turn
+    into SIGTERM when it meets a step, and be lost otherwise.
     """
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
 
 
 def available_devices() -> list[str]:
