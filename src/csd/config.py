@@ -7,7 +7,9 @@ answers at once.
 """
 
 import argparse
+import copy
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,12 @@ from easydict import EasyDict
 
 from csd.errors import InputError
 
-TRAIN, EVAL, EXPORT, INFER = "train", "eval", "export", "infer"
+TRAIN, EVAL, EXPORT, INFER, LAB = "train", "eval", "export", "infer", "lab"
+
+# What the laboratory trains. `warm`: recipe student, starting from the teacher's channels.
+LAB_RECIPES = ("student", "warm", "joint", "csd")
+# What its recipes may differ in; everything else is the budget that they share.
+_LAB_SECTIONS = ("loss", "optim")
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,48 @@ def _optional(item: Callable) -> Callable:
     return parse
 
 
+def _overrides(value: Any) -> dict[str, Any]:
+    """`section.key: value` pairs of the laboratory's sections, each value as its key parses it."""
+    if not isinstance(value, dict):
+        raise ValueError("must hold `section.key: value` pairs")
+    found = {}
+    for dotted, entry in value.items():
+        section, _, name = str(dotted).partition(".")
+        if section not in _LAB_SECTIONS or not name:
+            raise ValueError(
+                f"may set keys of {' and '.join(_LAB_SECTIONS)}, which {dotted!r} is not"
+            )
+        if name not in SCHEMA[section]:
+            raise ValueError(f"has the unknown key {dotted}{_suggest(name, list(SCHEMA[section]))}")
+        try:
+            found[f"{section}.{name}"] = SCHEMA[section][name].parse(entry)
+        except ValueError as error:
+            raise ValueError(f"has {dotted} which {error}") from None
+    return found
+
+
+def _variants(value: Any) -> dict[str, dict]:
+    """Named recipes in order: names alone, or `name: {recipe: base, section.key: value}`."""
+    if isinstance(value, (str, list, tuple)):
+        value = dict.fromkeys(_list(_text)(value))
+    if not isinstance(value, dict) or not value:
+        raise ValueError("must name recipes")
+    found = {}
+    for name, entry in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(name)):
+            raise ValueError("must have names of letters, digits, '_', '-' and '.'")
+        entry = dict(entry) if isinstance(entry, dict) else {"recipe": entry or name}
+        base = str(entry.pop("recipe", name))
+        if base not in LAB_RECIPES:
+            hint = _suggest(base, LAB_RECIPES)
+            raise ValueError(f"{name} needs `recipe:` with a known recipe, not {base!r}{hint}")
+        try:
+            found[str(name)] = {"recipe": base, **_overrides(entry)}
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return found
+
+
 _count = _number(int, 1)
 _natural = _number(int, 0)
 _positive = _number(float, 0.0)
@@ -106,7 +155,7 @@ _size = _optional(_count)
 SCHEMA: dict[str, dict[str, Key]] = {
     "model": {
         "name": Key("edsr", _choice("edsr", "rcan", "carn"), "backbone: edsr, rcan or carn"),
-        "scale": Key(4, _scale, "up-scaling factor: 2, 3 or 4", (TRAIN,)),
+        "scale": Key(4, _scale, "up-scaling factor: 2, 3 or 4", (TRAIN, LAB)),
         "n_feats": Key(64, _count, "channels of the whole network"),
         "n_resblocks": Key(None, _size, "residual blocks (EDSR 16), per group (RCAN 20)"),
         "res_scale": Key(1.0, _number(float), "EDSR: factor on each residual branch"),
@@ -114,7 +163,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "reduction": Key(None, _size, "RCAN: channels over channels inside attention (16)"),
     },
     "data": {
-        "data_dir": Key("data", _text, "folder of the images", (TRAIN, EVAL)),
+        "data_dir": Key("data", _text, "folder of the images", (TRAIN, EVAL, LAB)),
         "layout": Key(
             "auto",
             _choice("auto", "div2k", "benchmark", "folder"),
@@ -125,7 +174,9 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "val_images": Key(10, _count, "validate on at most so many images"),
         "lr_patch": Key(48, _number(int, 4), "side of the low-resolution training patch, pixels"),
         "augment": Key(True, _bool, "random flips and transposition"),
-        "cache_dir": Key("", _text, "decoded images; $XDG_CACHE_HOME/csd if empty", (TRAIN, EVAL)),
+        "cache_dir": Key(
+            "", _text, "decoded images; $XDG_CACHE_HOME/csd if empty", (TRAIN, EVAL, LAB)
+        ),
         "workers": Key(1, _count, "threads that make batches"),
     },
     "train": {
@@ -139,7 +190,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "",
             _text,
             "checkpoint of the teacher to start from, or none; csd and joint must say",
-            (TRAIN,),
+            (TRAIN, LAB),
         ),
         "widths": Key([0.25], _list(_width), "width of the student, or of each student"),
         "batch_size": Key(16, _count, "image pairs per step and device"),
@@ -171,7 +222,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "clip_norm": Key(0.0, _positive, "largest gradient norm; 0: no clipping"),
     },
     "loss": {
-        "vgg": Key("", _text, "weights of the VGG encoder: a file, hed, or random", (TRAIN,)),
+        "vgg": Key("", _text, "weights of the VGG encoder: a file, hed, or random", (TRAIN, LAB)),
         "vgg_arch": Key("vgg19", _choice("vgg16", "vgg19"), "of random weights: vgg16 or vgg19"),
         "vgg_input": Key(
             "auto",
@@ -192,13 +243,13 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "auto",
             _choice("auto", "Ascend", "GPU", "CPU"),
             "Ascend, GPU, CPU or auto",
-            (TRAIN, EVAL, EXPORT, INFER),
+            (TRAIN, EVAL, EXPORT, INFER, LAB),
         ),
         "output_dir": Key(
             "",
             _text,
             "the only folder written to; by default one below ./output that each program names",
-            (TRAIN, EVAL, EXPORT, INFER),
+            (TRAIN, EVAL, EXPORT, INFER, LAB),
         ),
         "distributed": Key(False, _bool, "one of several processes started by msrun"),
         "amp_level": Key(
@@ -255,6 +306,28 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "overwrite": Key(False, _bool, "write outputs that exist again", (INFER,)),
         "compare": Key(False, _bool, "write a side-by-side picture as well", (INFER,)),
     },
+    "lab": {
+        "recipes": Key(
+            {name: {"recipe": name} for name in LAB_RECIPES},
+            _variants,
+            "what is compared: names, or name: {recipe: base, section.key: value}; "
+            f"bases {', '.join(LAB_RECIPES)}",
+        ),
+        "seeds": Key([1, 2, 3], _list(_natural), "seeds of each recipe: 1,2,3", (LAB,)),
+        "fair": Key(
+            ["steps", "time"],
+            _list(_choice("steps", "time")),
+            "budgets: equal steps, equal wall time (of recipe csd), or both",
+            (LAB,),
+        ),
+        "steps": Key(1000, _count, "steps of every recipe; a multiple of train.epochs", (LAB,)),
+        "teacher_steps": Key(1000, _count, "steps of the teacher; a multiple of train.epochs"),
+        "teacher": Key({}, _overrides, "`section.key: value` pairs for the teacher alone"),
+        "sets": Key(["Set5"], _list(_text), "benchmark sets, names or folders: A,B", (LAB,)),
+        "benchmark_dir": Key("data", _text, "folder of the benchmark sets", (LAB,)),
+        "jobs": Key(1, _count, "runs at once, each with its share of the processors", (LAB,)),
+        "smoke": Key(False, _bool, "seconds instead of hours: tiny network, few steps", (LAB,)),
+    },
 }
 
 # The sections that mean something to each program, for its help text.
@@ -263,6 +336,7 @@ _SECTIONS = {
     EVAL: ("data", "eval", "runtime"),
     EXPORT: ("export", "runtime"),
     INFER: ("infer", "runtime"),
+    LAB: ("lab", "model", "data", "train", "optim", "loss", "runtime"),
 }
 
 
@@ -270,11 +344,10 @@ def defaults() -> EasyDict:
     """Every key at its default."""
     return EasyDict(
         {
-            section: {name: list(k.default) if isinstance(k.default, list) else k.default
-                      for name, k in keys.items()}
+            section: {name: copy.deepcopy(k.default) for name, k in keys.items()}
             for section, keys in SCHEMA.items()
         }
-    )  # fmt: skip
+    )
 
 
 def _suggest(name: str, known: Sequence[str]) -> str:
@@ -349,7 +422,7 @@ def _parser(program: str, description: str) -> argparse.ArgumentParser:
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, list):
+    if isinstance(value, (list, dict)):
         return ",".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value) or "none"
     return "none" if value in (None, "") else str(value)
 
@@ -367,7 +440,7 @@ def load_config(program: str, argv: Sequence[str], description: str = "") -> Eas
     """Defaults, then `--config FILE`, then flags and `--section.key=value`, validated.
 
     Args:
-        program: `train`, `eval`, `export` or `infer`.
+        program: `train`, `eval`, `export`, `infer` or `lab`.
 
     Raises:
         InputError: an unknown flag, section or key, a value out of range, an unreadable file.
@@ -413,8 +486,13 @@ def model_hyper(config: EasyDict) -> dict:
 
 def plain(config: EasyDict) -> dict:
     """The configuration as ordinary dictionaries and lists."""
-    return {s: {k: list(v) if isinstance(v, (list, tuple)) else v for k, v in keys.items()}
-            for s, keys in config.items()}  # fmt: skip
+    return _plain(config)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def save_yaml(config: EasyDict, path: str | Path) -> None:

@@ -1,0 +1,1 @@
+"""The fair laboratory: recipes trained under one budget, compared with intervals."""

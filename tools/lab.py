@@ -1,0 +1,40 @@
+"""Compare recipes under one budget, over several seeds: `python tools/lab.py --help`."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from csd.config import LAB, load_config
+from csd.errors import run_main
+
+ROOT = Path(__file__).resolve().parents[1]
+DESCRIPTION = """Train a teacher, then every recipe with every seed, under equal steps and under
+equal wall time, and write tables, paired differences with confidence intervals, and a verdict:
+report.html, report.md and results.json in --output_dir (default: output/lab).
+
+  python tools/lab.py --config configs/lab_edsr_x2.yaml --data_dir PHOTOS --benchmark_dir DIR
+
+Interrupted, or after a failure, the same command goes on; finished runs are not trained again."""
+
+
+def main(argv: Sequence[str]) -> int:
+    config = load_config(LAB, argv, DESCRIPTION)
+    config.runtime.output_dir = config.runtime.output_dir or "output/lab"
+
+    from csd import runtime
+    from csd.lab.plan import apply_smoke
+    from csd.lab.run import Programs, run_lab
+
+    config = apply_smoke(config)
+    runtime.prepare_environment(config.data.cache_dir)
+    programs = Programs(
+        train=[sys.executable, str(ROOT / "train.py")],
+        evaluate=[sys.executable, str(ROOT / "eval.py")],
+    )
+    run_lab(config, programs, shlex.join(["python", "tools/lab.py", *argv]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
