@@ -199,6 +199,8 @@ def check_plan(config: EasyDict) -> None:
         raise InputError(
             "the laboratory needs a teacher: give --teacher FILE, or leave it out to train one"
         )
+    if not Path(lab.benchmark_dir).is_dir():
+        raise InputError(f"no folder {lab.benchmark_dir} of benchmark sets; use --benchmark_dir")
     for name in lab.sets:
         for pair in benchmark_pairs(lab.benchmark_dir, name, config.model.scale):
             check_pair(pair, config.model.scale)

@@ -50,6 +50,7 @@ def run_lab(config: EasyDict, programs: Programs, command: str = "") -> Path:
         Stopped: SIGINT or SIGTERM; nothing that was trained is lost.
     """
     plan.check_plan(config)
+    _check_recipes(config)
     with stop_on_signals(), _Lab(config, programs, command) as lab:
         lab.teach()
         lab.run(plan.step_cells(config))
@@ -57,6 +58,21 @@ def run_lab(config: EasyDict, programs: Programs, command: str = "") -> Path:
             lab.run(lab.calibrated_cells())
         lab.conclude()
     return lab.folder
+
+
+def _check_recipes(config: EasyDict) -> None:
+    """Raise, before hours of training, what train.py would raise in the midst of them."""
+    from csd.training.recipe import check_recipe
+    from csd.weights import read_vgg
+
+    for recipe in config.lab.recipes:
+        made = plan.cell_config(config, Cell(STEPS, recipe, 0, config.lab.steps), "none", Path())
+        try:
+            check_recipe(made)
+            if made.train.recipe == "csd" and made.loss.vgg != "random":
+                read_vgg(made.loss.vgg)
+        except InputError as error:
+            raise InputError(f"recipe {recipe}: {error}") from None
 
 
 class _Lab:
