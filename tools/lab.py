@@ -19,14 +19,16 @@ Interrupted, or after a failure, the same command goes on; finished runs are not
 
 
 def main(argv: Sequence[str]) -> int:
+    from csd.lab.plan import SMOKE
+
     config = load_config(LAB, argv, DESCRIPTION)
+    if config.lab.smoke:
+        config = load_config(LAB, argv, DESCRIPTION, preset=SMOKE)
     config.runtime.output_dir = config.runtime.output_dir or "output/lab"
 
     from csd import runtime
-    from csd.lab.plan import apply_smoke
     from csd.lab.run import Programs, run_lab
 
-    config = apply_smoke(config)
     runtime.prepare_environment(config.data.cache_dir)
     programs = Programs(
         train=[sys.executable, str(ROOT / "train.py")],

@@ -436,11 +436,14 @@ def key_table(program: str) -> str:
     return "\n".join(lines)
 
 
-def load_config(program: str, argv: Sequence[str], description: str = "") -> EasyDict:
+def load_config(
+    program: str, argv: Sequence[str], description: str = "", preset: dict | None = None
+) -> EasyDict:
     """Defaults, then `--config FILE`, then flags and `--section.key=value`, validated.
 
     Args:
         program: `train`, `eval`, `export`, `infer` or `lab`.
+        preset: sections of keys that win over the file, and lose against the command line.
 
     Raises:
         InputError: an unknown flag, section or key, a value out of range, an unreadable file.
@@ -450,6 +453,7 @@ def load_config(program: str, argv: Sequence[str], description: str = "") -> Eas
     given = vars(known)
     if given["config"]:
         merge(config, read_yaml(given["config"]), given["config"])
+    merge(config, preset or {}, "preset")
     assignments = [(key, value) for key, value in given.items() if key != "config"]
     assignments += _dotted(rest)
     for dotted, value in assignments:

@@ -13,14 +13,14 @@ from typing import Any
 
 from easydict import EasyDict
 
-from csd.config import defaults, merge, plain
+from csd.config import defaults, plain
 from csd.data import benchmark_pairs, check_pair, find_pairs
 from csd.errors import InputError
 
 STEPS, TIME = "steps", "time"
 REFERENCE = "csd"  # the recipe whose wall time is the budget, and which is compared with all others
 
-# A laboratory of seconds: the same code, for tests and for a first look at a configuration.
+# What `lab.smoke` puts over the file: a laboratory of seconds, to test and for a first look.
 SMOKE = {
     "model": {"name": "edsr", "n_feats": 8, "n_resblocks": 1},
     "data": {"lr_patch": 8, "val_images": 1},
@@ -61,11 +61,6 @@ class Cell:
     def name(self) -> str:
         """`steps/csd/seed1`: its folder below `cells`, and its name in messages."""
         return f"{self.reading}/{self.recipe}/seed{self.seed}"
-
-
-def apply_smoke(config: EasyDict) -> EasyDict:
-    """Put the laboratory of seconds over `config` where `lab.smoke` asks for it."""
-    return merge(config, SMOKE, "lab.smoke") if config.lab.smoke else config
 
 
 def step_cells(config: EasyDict) -> list[Cell]:
