@@ -19,6 +19,7 @@ from csd.errors import CSDError, WorkError
 _POLL = 0.1
 _PATIENCE = 120.0  # seconds that a stopped run gets for its step and its checkpoint
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class Stopped(CSDError):
@@ -53,33 +54,41 @@ def stop_on_signals() -> Iterator[None]:
             signal.signal(signum, handler)
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
+def shares(at_once: int) -> list[list[int]]:
+    """The processors that this process may use, in `at_once` equal parts; at least one in each.
+
+    With more parts than processors there are only as many parts as processors.
+    """
+    mine = sorted(os.sched_getaffinity(0))
+    size = len(mine) // min(at_once, len(mine))
+    return [mine[i * size : (i + 1) * size] for i in range(min(at_once, len(mine)))]
 
 
 def run_jobs(
     jobs: Iterable[Job],
-    at_once: int,
-    threads: int,
+    parts: Sequence[Sequence[int]],
     after: Callable[[Job, int, float], None],
     held: Sequence[int] = (),
 ) -> None:
-    """Run all jobs, `at_once` of them at a time with `threads` threads each.
+    """Run all jobs, one at a time in each of `parts`, the processors that it may use.
+
+    Bound to them a run takes the same time whatever its neighbour does, and its time can be
+    compared with that of the others.
 
     The processes keep the file descriptors `held` open, such as that of a lock.
     `after(job, exit code, seconds)` is called as each ends, with the code of the first command
     that failed, or 0. When anything is raised, Stopped above all, the running ones are told to
     save and end, and are waited for.
     """
-    waiting, running = deque(jobs), []
+    waiting, running, free = deque(jobs), [], list(parts)
     try:
         while waiting or running:
-            while waiting and len(running) < at_once:
-                running.append(_Running(waiting.popleft(), threads, held))
+            while waiting and free:
+                running.append(_Running(waiting.popleft(), free.pop(0), held))
             time.sleep(_POLL)
             for job in [job for job in running if job.ended()]:
                 running.remove(job)
+                free.append(job.part)
                 after(job.job, job.code, time.monotonic() - job.since)
     finally:
         _stop(running)
@@ -96,16 +105,16 @@ def last_error(log: Path) -> str:
 class _Running:
     """A job under way."""
 
-    def __init__(self, job: Job, threads: int, held: Sequence[int]):
-        self.job, self.threads, self.held = job, threads, held
+    def __init__(self, job: Job, part: Sequence[int], held: Sequence[int]):
+        self.job, self.part, self.held = job, part, held
         self.since = time.monotonic()
         self.commands = deque(job.commands)
         self.code = 0
         self._next()
 
     def _next(self) -> None:
-        share = dict.fromkeys(
-            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(self.threads)
+        threads = dict.fromkeys(
+            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), str(len(self.part))
         )
         try:
             self.job.log.parent.mkdir(parents=True, exist_ok=True)
@@ -115,13 +124,18 @@ class _Running:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, **share},
+                    env={**os.environ, **threads},
                     start_new_session=True,  # Ctrl-C is ours alone: we tell them, once
-                    preexec_fn=_end_with_parent,
+                    preexec_fn=self._settle,
                     pass_fds=self.held,
                 )
         except OSError as error:
             raise WorkError(f"{self.job.name} cannot be started: {error}") from None
+
+    def _settle(self) -> None:
+        """In the child: its processors, and SIGTERM when the laboratory is gone in any way."""
+        os.sched_setaffinity(0, self.part)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
     def ended(self) -> bool:
         code = self.process.poll()
@@ -132,14 +146,6 @@ class _Running:
             return True
         self._next()
         return False
-
-
-_LIBC = ctypes.CDLL(None)
-
-
-def _end_with_parent() -> None:
-    """In the child: SIGTERM when the laboratory is gone, however it went."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop(running: Sequence[_Running]) -> None:

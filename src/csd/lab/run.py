@@ -23,7 +23,7 @@ from csd.errors import InputError, WorkError
 from csd.evaluation.tables import read_metrics, write_text
 from csd.lab import calibration, plan
 from csd.lab.plan import STEPS, TIME, Cell
-from csd.lab.processes import Job, cores, last_error, run_jobs, stop_on_signals
+from csd.lab.processes import Job, last_error, run_jobs, shares, stop_on_signals
 from csd.lab.results import collect, write_results
 
 
@@ -84,7 +84,7 @@ class _Lab:
         self.photographs = plan.digest_of_photographs(config)
         self.failed: dict[str, str] = {}
         self.seconds: dict[tuple[str, str], list[float]] = {}  # (reading, recipe): of whole cells
-        self.at_once = min(config.lab.jobs, cores())
+        self.parts = shares(config.lab.jobs)
         self.done = 0
         seeds, recipes = len(dict.fromkeys(config.lab.seeds)), len(config.lab.recipes)
         self.total = seeds * recipes + seeds * (recipes - 1) * (TIME in config.lab.fair)
@@ -125,7 +125,7 @@ class _Lab:
             steps = self.config.lab.teacher_steps
             say(f"teacher: evaluating {given}" if given else f"teacher: {steps} steps")
             job = Job("teacher", commands, folder / "log.txt")
-            run_jobs([job], 1, cores(), self.teacher_ended, [self.lock.fileno()])
+            run_jobs([job], shares(1), self.teacher_ended, [self.lock.fileno()])
         self.teacher_digest = plan.digest_of_file(self.teacher)
 
     def teacher_ended(self, job: Job, code: int, seconds: float) -> None:
@@ -156,9 +156,8 @@ class _Lab:
                 f"equal {cells[0].reading}: {len(cells) - len(jobs)} of {len(cells)} cells are done"
             )
         self.waiting = {name: cell for name, (_, cell) in jobs.items()}
-        threads = max(1, cores() // self.at_once)
         queue = [job for job, _ in jobs.values()]
-        run_jobs(queue, self.at_once, threads, self.cell_ended, [self.lock.fileno()])
+        run_jobs(queue, self.parts, self.cell_ended, [self.lock.fileno()])
 
     def cell_ended(self, job: Job, code: int, seconds: float) -> None:
         cell = self.waiting.pop(job.name)
@@ -186,7 +185,7 @@ class _Lab:
         rest = [known.get((c.reading, c.recipe), reference if c.reading == TIME else mean)
                 for c in self.waiting.values()]  # fmt: skip
         rest += [reference] * max(0, self.total - self.done - len(self.waiting))
-        left = sum(rest) / self.at_once
+        left = sum(rest) / len(self.parts)
         end = time.strftime("%H:%M", time.localtime(time.time() + left))
         return f"about {_duration(left)} left, until {end}" if rest else "that was the last"
 
