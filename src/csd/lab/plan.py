@@ -88,6 +88,11 @@ def stored_width(config: EasyDict, recipe: str) -> float:
     return 1.0 if base_of(config, recipe) in ("student", "warm") else config.train.widths[0]
 
 
+def set_names(config: EasyDict) -> list[str]:
+    """The names that eval.py gives the benchmark sets."""
+    return [Path(name).name or Path(name).resolve().name for name in config.lab.sets]
+
+
 def cell_config(config: EasyDict, cell: Cell, teacher: str, folder: Path) -> EasyDict:
     """The configuration that train.py gets for a cell."""
     made = EasyDict(plain(config))

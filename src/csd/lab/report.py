@@ -21,28 +21,24 @@ Rows = list[list[str]]
 
 def verdicts(results: dict) -> list[str]:
     """A sentence per reading and comparison, claiming no more than its intervals support."""
+    groups: dict[tuple, list[dict]] = {}
+    for row in results["comparisons"]:
+        groups.setdefault((row["reading"], row["recipe"], row["against"]), []).append(row)
     sentences = []
-    keys = dict.fromkeys((c["reading"], c["recipe"], c["against"]) for c in results["comparisons"])
-    for reading, recipe, against in keys:
-        parts = []
-        for row in results["comparisons"]:
-            if (row["reading"], row["recipe"], row["against"]) == (reading, recipe, against):
-                found = Interval(**row["seeds"])
-                if found.n < 2:
-                    parts.append(f"{row['set']} {found.mean:+.3f} dB")
-                elif found.low is None:
-                    parts.append(f"{row['set']} not comparable, a score is not finite")
-                else:
-                    parts.append(f"{found.verdict} on {row['set']} ({_interval(found)} dB)")
-        text = f"{_READING[reading]}, {recipe} against {against}: {', '.join(parts)}"
-        if all(
-            row["seeds"]["n"] < 2
-            for row in results["comparisons"]
-            if (row["reading"], row["recipe"], row["against"]) == (reading, recipe, against)
-        ):
-            text += "; of one seed alone no interval exists, so nothing is shown either way"
-        sentences.append(text + ".")
+    for (reading, recipe, against), rows in groups.items():
+        parts = ", ".join(_part(row["set"], Interval(**row["seeds"])) for row in rows)
+        if rows[0]["seeds"]["n"] < 2:
+            parts += "; of one seed alone no interval exists, so nothing is shown either way"
+        sentences.append(f"{_READING[reading]}, {recipe} against {against}: {parts}.")
     return sentences
+
+
+def _part(name: str, found: Interval) -> str:
+    if found.n < 2:
+        return f"{name} {found.mean:+.3f} dB"
+    if found.low is None:
+        return f"{name} not comparable, a score is not finite"
+    return f"{found.verdict} on {name} ({_interval(found)} dB)"
 
 
 def _interval(found: Interval) -> str:

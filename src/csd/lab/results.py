@@ -43,8 +43,8 @@ def collect(config: EasyDict, folder: Path, failed: Mapping[str, str], command: 
         "config": plain(config),
         "environment": environment(),
         "teacher": {"steps": None if config.train.teacher else config.lab.teacher_steps,
-                    **_scores(teacher[-1])},
-        "bicubic": _scores(teacher[0]),
+                    **_scores(config, teacher[-1])},
+        "bicubic": _scores(config, teacher[0]),
         "calibration": json.loads(table.read_text(encoding="utf-8")) if table.is_file() else None,
         "failed": dict(failed),
         "cells": cells,
@@ -100,20 +100,22 @@ def _entry(config: EasyDict, reading: str, cell: Cell, place: Path) -> dict:
         "ms_per_step": ms,
         "seconds": cell.steps * ms / 1000,
         "seconds_with_compilation": training_seconds(place, batch),
-        **_scores(run),
+        **_scores(config, run),
         "curve": curve,
     }
 
 
-def _scores(run: dict) -> dict:
+def _scores(config: EasyDict, run: dict) -> dict:
+    """Of a run of metrics.json what is compared: the sets asked for, which may not be all."""
     keys = ("psnr_y", "ssim_y")
+    wanted = {name: run["sets"][name] for name in plan.set_names(config)}
     sets = {
         name: {
             **{key: result[key] for key in keys},
             "images": {image: {key: score[key] for key in keys}
                        for image, score in result["images"].items()},
         }
-        for name, result in run["sets"].items()
+        for name, result in wanted.items()
     }  # fmt: skip
     return {"parameters": run.get("parameters"), "sets": sets}
 

@@ -176,6 +176,7 @@ class _Lab:
         )
         say(f"[{self.done}/{self.total}] {cell.name}: {cell.steps} steps, {scores}, "
             f"{_duration(seconds)}; {self.outlook()}")  # fmt: skip
+        self.write()
 
     def outlook(self) -> str:
         """How long the rest is expected to take, from the cells that ended in this call."""
@@ -205,10 +206,14 @@ class _Lab:
                 self.failed[f"{TIME}/{recipe}"] = "its steps could not be timed"
         return plan.time_cells(self.config, table["steps"])
 
-    def conclude(self) -> None:
-        """Results and report; WorkError that names the cells that failed."""
+    def write(self) -> None:
+        """Results and report of what is finished by now."""
         results = collect(self.config, self.folder, self.failed, self.command)
         write_results(self.folder, results)
+
+    def conclude(self) -> None:
+        """The last report; WorkError that names the cells that failed."""
+        self.write()
         say(f"written: {self.folder / 'report.html'}, report.md, results.json")
         if self.failed:
             raise WorkError(
@@ -246,7 +251,7 @@ class _Lab:
         if not file.is_file():
             return False
         there = read_metrics(file)["runs"][-1]["sets"]
-        return all(Path(name).name in there for name in self.config.lab.sets)
+        return all(name in there for name in plan.set_names(self.config))
 
     def train_command(self, folder: Path, config: EasyDict) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
