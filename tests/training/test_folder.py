@@ -3,6 +3,7 @@
 import os
 import resource
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def saved(config, mindspore_cpu):
     from csd.training.folder import Progress, prepare_folder, save_run
     from csd.training.recipe import create_network, create_step, step_state
 
-    folder = prepare_folder(config)
+    prepare_folder(config)
+    folder = Path(config.runtime.output_dir)
     net = create_network(config)
     state = step_state(create_step(config, net, Runtime("CPU")))
 
@@ -61,7 +63,18 @@ def test_another_run_is_not_written_over(saved, config):
     with pytest.raises(InputError, match=r"run holds a run of 7 steps; go on with --resume"):
         prepare_folder(config)
     config.train.resume = True
-    assert prepare_folder(config).name == "run"
+    prepare_folder(config)
+
+
+def test_two_runs_do_not_write_to_one_folder(config):
+    from csd.training.folder import prepare_folder
+
+    with (
+        prepare_folder(config),
+        pytest.raises(InputError, match=r"another run is writing to .*run, or still ending"),
+    ):
+        prepare_folder(config)
+    prepare_folder(config)
 
 
 def test_leftovers_of_a_killed_run_go(saved, config):
@@ -71,7 +84,7 @@ def test_leftovers_of_a_killed_run_go(saved, config):
     (folder / "checkpoints" / ".step_0000000002.ckpt.tmp").write_bytes(b"half")
     config.train.resume = True
     prepare_folder(config)
-    assert not list(folder.rglob(".*"))
+    assert not list(folder.rglob(".*.tmp"))
 
 
 def test_unwritable_output_folder(config, tmp_path):

@@ -85,3 +85,18 @@ def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd):
     assert (finished / "metrics.csv").read_text() == before
     with pytest.raises(InputError, match=r"holds a run of 12 steps; go on with --resume"):
         run(argv)
+
+
+def test_a_validation_that_fails_does_not_cost_the_steps_before_it(
+    settings, run, monkeypatch, tmp_path
+):
+    from csd.training.folder import checkpoints
+    from csd.training.validation import Validation
+
+    def fail(self):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Validation, "run", fail)
+    with pytest.raises(RuntimeError, match="no memory"):
+        run(settings("--train.validate_every=1", "--train.save_every=0"))
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["step_0000000006.ckpt"]

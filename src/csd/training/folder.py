@@ -8,6 +8,7 @@
 """  # fmt: skip
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import mindspore as ms
 import numpy as np
@@ -54,15 +56,20 @@ class Progress:
     best_psnr: float = float("-inf")
 
 
-def prepare_folder(config: EasyDict) -> Path:
+def prepare_folder(config: EasyDict) -> IO:
     """Make the run folder writable and refuse to write over another run; rank 0 alone calls it.
 
+    Returns:
+        An open file whose lock keeps other runs out of the folder until it is closed.
+
     Raises:
-        InputError: it cannot be written, or holds checkpoints and --resume was not given.
+        InputError: it cannot be written, another run is writing to it, or it holds checkpoints
+            and --resume was not given.
     """
     folder = Path(config.runtime.output_dir)
     try:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
         for part in (folder, folder / "checkpoints"):
             for leftover in part.glob(".*.tmp"):  # of a run that was killed while it wrote
                 leftover.unlink()
@@ -80,7 +87,22 @@ def prepare_folder(config: EasyDict) -> Path:
             f"{folder} holds a run of {_step_of(found[-1])} steps; go on with --resume, or choose "
             f"another --output_dir"
         )
-    return folder
+    return lock
+
+
+def _lock(folder: Path) -> IO:
+    lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise InputError(
+            f"another run is writing to {folder}, or still ending; wait for it, or choose another "
+            f"--output_dir"
+        ) from None
+    except OSError:
+        pass  # a file system without locks: go on without
+    return lock
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """A run from its configuration to its last checkpoint."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,15 +51,15 @@ def train(config: EasyDict) -> Path:
     if config.runtime.distributed and rt.is_scheduler():
         rt.setup(distributed=True)
         return Path(config.runtime.output_dir)
-    with StopRequest() as stop:
-        return _train(config, stop)
+    with StopRequest() as stop, contextlib.ExitStack() as held:
+        return _train(config, stop, held)
 
 
-def _train(config: EasyDict, stop: StopRequest) -> Path:
+def _train(config: EasyDict, stop: StopRequest, held: contextlib.ExitStack) -> Path:
     check_recipe(config)
     pairs = _find_data(config)
     if not config.runtime.distributed:
-        prepare_folder(config)  # errors before MindSpore is loaded
+        held.enter_context(prepare_folder(config))  # errors before MindSpore is loaded
     device = rt.setup(
         config.runtime.device_target,
         seed=config.train.seed,
@@ -68,7 +69,7 @@ def _train(config: EasyDict, stop: StopRequest) -> Path:
     config.runtime.device_target = device.device_target  # what `auto` was
     run = _Run(config, device)
     if config.runtime.distributed and run.main:
-        prepare_folder(config)
+        held.enter_context(prepare_folder(config))
     run.build(pairs)
     if run.progress.step >= run.total:
         run.say(f"nothing to do: {run.folder} holds all {run.total} steps")
@@ -214,7 +215,7 @@ class _Run:
         if ended and self.validation and self.is_validation_due():
             if signum:  # who asks twice shall not lose the step
                 self.save()
-            self.validate()
+            self.validate_or_save()
         # While steps are skipped the weights may be what makes the loss explode: a checkpoint of
         # them would push out a good one.
         if signum or last or (self.owed and not self.skipped):
@@ -285,13 +286,22 @@ class _Run:
         epoch = (self.progress.step - 1) // self.config.train.iterations + 1
         self.log.row(self.progress.step, {"epoch": epoch, **values})
 
+    def validate_or_save(self) -> None:
+        """Validate; should that fail, not at the price of the steps since the last checkpoint."""
+        try:
+            self.validate()
+        except BaseException:
+            self.save()
+            raise
+
     def validate(self) -> None:
-        """PSNR-Y of every width; best.ckpt where the narrowest, the student, is at its best."""
+        """PSNR-Y of every width; best.ckpt where the students' mean is at its best."""
         scores = self.validation.run()
-        student = scores[min(self.widths)]
-        better = student > self.progress.best_psnr
+        students = [score for width, score in scores.items() if width < 1.0] or [scores[1.0]]
+        mean = sum(students) / len(students)
+        better = mean > self.progress.best_psnr
         if better:
-            self.progress.best_psnr = student
+            self.progress.best_psnr = mean
         if self.main:
             self.row({val_column(width): score for width, score in scores.items()})
             words = ", ".join(f"width {w:g} {score:.3f} dB" for w, score in scores.items())
