@@ -19,6 +19,7 @@ from csd.errors import InputError
 
 STEPS, TIME = "steps", "time"
 REFERENCE = "csd"  # the recipe whose wall time is the budget, and which is compared with all others
+BASELINE = "warm"  # what the others are compared with as well
 
 # What `lab.smoke` puts over the file: a laboratory of seconds, to test and for a first look.
 SMOKE = {

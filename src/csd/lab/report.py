@@ -10,10 +10,11 @@ import yaml
 
 import csd.evaluation.report as page
 from csd.evaluation.charts import Series, chart
-from csd.lab.plan import STEPS
+from csd.lab.plan import BASELINE, REFERENCE, STEPS
 from csd.lab.statistics import CONFIDENCE, Interval
 
 _READING = {"steps": "Equal steps", "time": "Equal wall time"}
+_DIFFERENCES = f"Paired differences of PSNR-Y, with {CONFIDENCE * 100:.0f} % intervals:"
 _TITLE = "What contrastive self-distillation adds: recipes under one budget"
 
 Rows = list[list[str]]
@@ -83,9 +84,7 @@ def score_table(results: dict, reading: str) -> Rows:
 
 def difference_table(results: dict, reading: str) -> Rows:
     """Header and rows of the paired differences."""
-    rows = [
-        ["difference", "set", "mean, dB", "interval over seeds", "", "interval over photographs"]
-    ]
+    rows = [["difference", "set", "mean, dB", "over seeds", "which says", "over photographs"]]
     for row in results["comparisons"]:
         if row["reading"] != reading:
             continue
@@ -129,6 +128,9 @@ def _notes(results: dict) -> list[str]:
             f"{table['reference_steps']} steps, by the median of the milliseconds per step that "
             "the cells of equal steps took; the schedule is stretched with them."
         )
+    wanted = count * len(lab["recipes"]) * len(lab["fair"])
+    if len(results["cells"]) < wanted:
+        notes.append(f"{len(results['cells'])} of {wanted} results are there; the rest is missing.")
     if results["failed"]:
         notes.append(f"Failed, and left out: {', '.join(results['failed'])}.")
     return notes
@@ -168,7 +170,7 @@ def markdown(results: dict) -> str:
         ]
         differences = difference_table(results, reading)
         if len(differences) > 1:
-            lines += ["", *_markdown_table(differences)]
+            lines += ["", _DIFFERENCES, "", *_markdown_table(differences)]
     lines += ["", "## Recipes", "", *_markdown_table(_recipes(results))]
     lines += ["", "## Notes", "", *(f"- {note}" for note in _notes(results))]
     facts = ", ".join(f"{key} {value}" for key, value in results["environment"].items())
@@ -183,13 +185,17 @@ def _markdown_table(rows: Rows) -> list[str]:
 def html_page(results: dict) -> str:
     """The report as one HTML page that needs nothing beside itself."""
     body = [f"<h1>{escape(_TITLE)}</h1>", f'<p class="soft">{escape(_setting(results))}.</p>']
-    body += [f'<p class="lead">{escape(sentence)}</p>' for sentence in verdicts(results)]
+    for sentence in verdicts(results):
+        main = f"{REFERENCE} against {BASELINE}:" in sentence
+        body.append(f"<p{' class=lead' if main else ''}>{escape(sentence)}</p>")
     for reading in _readings(results):
         body += [f"<h2>{_READING[reading]}</h2>", _html_table(score_table(results, reading))]
         differences = difference_table(results, reading)
         if len(differences) > 1:
-            body.append(_html_table(differences))
-        body.append(f'<div class="charts">{_charts(results, reading)}</div>')
+            body += [f"<p>{_DIFFERENCES}</p>", _html_table(differences)]
+        body.append(
+            f'<div class="charts" style="margin-top:1rem">{_charts(results, reading)}</div>'
+        )
     body += ["<h2>Recipes</h2>", _html_table(_recipes(results)), "<h2>Notes</h2>"]
     body += [f"<p>{escape(note)}</p>" for note in _notes(results)]
     config = yaml.safe_dump(results["config"], sort_keys=False)
@@ -228,16 +234,17 @@ def _charts(results: dict, reading: str) -> str:
         title="Held-out photographs while training, mean over the seeds",
         x_label=x_label, y_label="student's PSNR-Y, dB",
     )  # fmt: skip
+    spent = "seconds" if reading == STEPS else "steps"  # what differs between the recipes
     for name in results["bicubic"]["sets"]:
         levels = [
             Series(what, [(0.0, results[what]["sets"][name]["psnr_y"])], level=True)
             for what in ("bicubic", "teacher")
         ]
         out += chart(
-            series(lambda group, n=name: [(c["seconds"], c["sets"][n]["psnr_y"]) for c in group])
+            series(lambda group, n=name: [(c[spent], c["sets"][n]["psnr_y"]) for c in group])
             + levels,
-            title=f"{name} at the end, a dot per seed",
-            x_label="training, s", y_label="PSNR-Y, dB", lines=False,
+            title=f"{name} at the end, a dot per seed", y_label="PSNR-Y, dB",
+            x_label="training, s" if spent == "seconds" else "steps", lines=False, log_x=True,
         )  # fmt: skip
     return out
 

@@ -16,10 +16,8 @@ from csd.evaluation.report import environment, read_curves
 from csd.evaluation.tables import read_metrics, write_text
 from csd.lab import plan
 from csd.lab.calibration import milliseconds
-from csd.lab.plan import REFERENCE, STEPS, TIME, Cell
+from csd.lab.plan import BASELINE, REFERENCE, STEPS, TIME, Cell
 from csd.lab.statistics import interval, paired
-
-BASELINE = "warm"  # what the students are compared with beside the reference
 
 
 def collect(config: EasyDict, folder: Path, failed: Mapping[str, str], command: str) -> dict:

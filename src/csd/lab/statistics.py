@@ -87,4 +87,5 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} values cannot be paired with {len(theirs)}")
-    return interval(np.subtract(ours, theirs))
+    with np.errstate(invalid="ignore"):  # inf - inf
+        return interval(np.subtract(ours, theirs))
