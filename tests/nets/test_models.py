@@ -129,3 +129,30 @@ def test_encoder_weight_errors(mindspore_cpu):
         encoder.load_conv_weights([(np.zeros((4, 3, 3, 3)), np.zeros(4))])
     with pytest.raises(InputError, match="convolution 0"):
         encoder.load_conv_weights([(np.zeros((5, 3, 3, 3)), np.zeros(5))] * 2)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_training_shuffles_pixels_as_inference_does(factor, mindspore_cpu):
+    import mindspore as ms
+    from mindspore import nn, ops
+
+    from csd.nets.layers import fold_shuffle, pixel_shuffle
+
+    class Weighed(nn.Cell):
+        def __init__(self, shuffle):
+            super().__init__()
+            self.shuffle = shuffle
+
+        def construct(self, x, weights):
+            y = self.shuffle(x, 5, factor)
+            return ops.reduce_sum(y * weights), y
+
+    rng = np.random.default_rng(factor)
+    x = ms.Tensor(rng.normal(size=(2, 5 * factor**2, 4, 3)).astype(np.float32))
+    weights = ms.Tensor(rng.normal(size=(2, 5, 4 * factor, 3 * factor)).astype(np.float32))
+    made = []
+    for shuffle in (pixel_shuffle, fold_shuffle):
+        (_, y), gradient = ops.value_and_grad(Weighed(shuffle), 0, has_aux=True)(x, weights)
+        made.append((y.asnumpy(), gradient.asnumpy()))
+    for one, other in zip(*made, strict=True):
+        np.testing.assert_array_equal(one, other)
