@@ -16,7 +16,7 @@ lab:
   recipes:
     warm: {recipe: warm}
     csd: {recipe: csd}
-  seeds: [1, 2]
+  seeds: [1]
   sets: [Tiny]
   jobs: 2
 """
@@ -57,12 +57,11 @@ def _finished(folder):
 
 def test_from_start_to_report(laboratory):
     folder, _, output = laboratory
-    assert "[6/6]" in output and "that was the last" in output and "left, until" in output
+    assert "[3/3]" in output and "that was the last" in output and "left, until" in output
     results = json.loads((folder / "results.json").read_text())
     cells = {(c["reading"], c["recipe"], c["seed"]): c for c in results["cells"]}
     assert sorted(cells) == sorted(
-        (reading, recipe, seed)
-        for reading in ("steps", "time") for recipe in ("warm", "csd") for seed in (1, 2)
+        (reading, recipe, 1) for reading in ("steps", "time") for recipe in ("warm", "csd")
     )  # fmt: skip
     for cell in cells.values():
         assert set(cell["sets"]["Tiny"]["images"]) == {"0", "1", "2"}
@@ -73,7 +72,7 @@ def test_from_start_to_report(laboratory):
     assert longer == results["calibration"]["steps"]["warm"] > 4
     assert cells["time", "csd", 1]["sets"] == cells["steps", "csd", 1]["sets"]
     assert cells["steps", "warm", 1]["parameters"] == cells["steps", "csd", 1]["parameters"]
-    assert cells["steps", "warm", 1]["sets"] != cells["steps", "warm", 2]["sets"]
+    assert cells["steps", "warm", 1]["sets"] != cells["time", "warm", 1]["sets"]
     for name in ("warm", "csd"):  # the student, not the whole network, is what is scored
         assert results["teacher"]["parameters"] > 2 * cells["steps", name, 1]["parameters"]
     report = (folder / "report.md").read_text()
@@ -85,13 +84,13 @@ def test_finished_cells_are_not_trained_again(laboratory):
     folder, command, _ = laboratory
     before, numbers = _finished(folder), (folder / "calibration.json").read_text()
     output = _run(command)
-    assert "4 of 4 cells are done" in output and "[" not in output
+    assert "2 of 2 cells are done" in output and "[" not in output
     assert _finished(folder) == before
-    gone = "cells/steps/warm/seed2"
+    gone = "cells/steps/warm/seed1"
     score = json.loads((folder / gone / "metrics.json").read_text())["runs"][-1]["sets"]
     shutil.rmtree(folder / gone)
     output = _run(command)
-    assert "[4/6] steps/warm/seed2" in output
+    assert "[2/3] steps/warm/seed1" in output
     after = _finished(folder)
     assert after.pop(gone) != before.pop(gone)
     assert after == before
@@ -104,7 +103,8 @@ def test_what_has_changed_is_not_reused(laboratory, pictures):
     folder, command, _ = laboratory
     before = _finished(folder)
     output = _run([*command, "--loss.contrast_weight=3", "--lab.teacher_steps=4"], 2)
-    assert "loss.contrast_weight: 200.0 -> 3.0" in output
+    assert "error: cell steps/csd/seed1 was trained with other settings " in output
+    assert "(loss.contrast_weight: 200.0 -> 3.0)" in output
     assert output.count("\n") == 1
     output = _run([*command, "--lab.recipe=warm"], 2)
     assert "unknown key lab.recipe; did you mean recipes?" in output
@@ -123,7 +123,7 @@ def test_a_failed_cell_is_named_and_the_others_go_on(laboratory, pictures, tmp_p
     output = _run(_command(pictures, folder), 1)
     assert "steps/warm/seed1 FAILED: no checkpoint in" in output
     assert "] steps/csd/seed1: 4 steps, Tiny" in output
-    assert "error: 1 of 6 cells failed: steps/warm/seed1" in output
+    assert "error: 1 of 3 cells failed: steps/warm/seed1" in output
     results = json.loads((folder / "results.json").read_text())
     there = {(c["reading"], c["recipe"], c["seed"]) for c in results["cells"]}
     assert ("steps", "csd", 1) in there and ("steps", "warm", 1) not in there
@@ -150,7 +150,7 @@ def test_interrupted_and_killed_it_goes_on(laboratory, pictures, tmp_path):
     recipes = "lab: {recipes: {warm: warm}, seeds: [5], sets: [Tiny], fair: [steps]}\n"
     teacher = laboratory[0] / "teacher" / "last.ckpt"
     command = _command(
-        pictures, folder, f"--teacher={teacher}", "--lab.steps=3000", "--train.save_every=20",
+        pictures, folder, f"--teacher={teacher}", "--lab.steps=1000", "--train.save_every=20",
         recipes=recipes,
     )  # fmt: skip
     cell = folder / "cells" / "steps" / "warm" / "seed5"
@@ -182,4 +182,4 @@ def test_interrupted_and_killed_it_goes_on(laboratory, pictures, tmp_path):
     ]  # fmt: skip
     assert not (folder / "teacher" / "last.ckpt").exists()
     (only,) = json.loads((folder / "results.json").read_text())["cells"]
-    assert (only["seed"], only["steps"], len(only["curve"])) == (5, 3000, 2)
+    assert (only["seed"], only["steps"], len(only["curve"])) == (5, 1000, 2)

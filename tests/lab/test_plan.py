@@ -76,6 +76,8 @@ def test_wrong_recipes(recipes, words, tmp_path):
 def test_every_recipe_is_told_what_it_is(tmp_path):
     config = _config(tmp_path, VARIANTS)
     cells = {cell.recipe: cell for cell in plan.step_cells(config)}
+    config.lab.seeds = [1, 7, 7]
+    assert [cell.seed for cell in plan.step_cells(config)] == [1] * 4 + [7] * 4
     made = {
         name: plan.cell_config(config, cell, "T.ckpt", tmp_path / name)
         for name, cell in cells.items()
@@ -130,13 +132,13 @@ def test_plans_that_cannot_be_run(argv, words, tmp_path, pictures):
 
 def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
     config = _config(tmp_path, "", f"--data_dir={pictures / 'photos'}")
-    cell = plan.step_cells(config)[0]
+    cells = {cell.recipe: cell for cell in plan.step_cells(config)}
 
-    def mark(config, folder="a", teacher="t"):
-        made = plan.cell_config(config, cell, "T.ckpt", tmp_path / folder)
+    def mark(config, folder="a", teacher="t", recipe="csd"):
+        made = plan.cell_config(config, cells[recipe], "T.ckpt", tmp_path / folder)
         return plan.fingerprint(made, plan.digest_of_photographs(config), teacher)
 
-    usual = json.loads(json.dumps(mark(config)))
+    usual, warm = (json.loads(json.dumps(mark(config, recipe=r))) for r in ("csd", "warm"))
     assert plan.differences(usual, mark(config)) == []
     config.data.workers, config.train.save_every, config.train.keep = 4, 7, 9
     assert plan.differences(usual, mark(config, "b")) == []
@@ -147,6 +149,7 @@ def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
     assert plan.differences(usual, mark(config)) == [
         "optim.lr: 0.0001 -> 0.5", "loss.teacher_weight: 1.0 -> 2.0",
     ]  # fmt: skip
+    assert plan.differences(warm, mark(config, recipe="warm")) == ["optim.lr: 0.0001 -> 0.5"]
     config.data.data_dir = str(pictures / "bench" / "Tiny")
     assert any("photographs" in change for change in plan.differences(usual, mark(config)))
 

@@ -134,9 +134,12 @@ def fingerprint(config: EasyDict, photographs: str, teacher: str) -> dict[str, A
         photographs, teacher: digests of the training photographs and of the teacher's file ("" for
             a recipe without one).
     """
+    sections = ["model", "data", "train", "optim"]
+    if config.train.recipe in ("joint", "csd"):
+        sections.append("loss")  # to the others it means nothing
     values = {
         f"{section}.{key}": value
-        for section in ("model", "data", "train", "optim", "loss")
+        for section in sections
         for key, value in plain(config)[section].items()
         if (section, key) not in _FREE
     }
