@@ -1,0 +1,86 @@
+"""What a recipe costs: multiply-adds of a training step and of the whole run. Nothing is trained.
+
+    python benchmarks/cost.py [RECIPE.yaml ...] [--tflops N]
+
+Convolutions only, as everywhere in this field; they are nearly all of the arithmetic. A trained
+network counts three times, forward, and backward to its inputs and to its weights; the VGG encoder
+once for the teacher's images and the negatives, and twice for a student's, whose gradient passes
+through it. Validation is not counted. Without recipes: the paper's.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from csd.errors import run_main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def encoder_multiply_adds(encoder, side: int) -> int:
+    """Multiply-adds of a `VGGEncoder` for one image of `side` x `side` pixels."""
+    total = 0
+    for conv, pool in zip(encoder.convs, encoder.pools, strict=True):
+        side = side // 2 if pool else side
+        total += prod(conv.weight.shape) * side**2
+    return total
+
+
+def step_multiply_adds(config) -> tuple[int, int]:
+    """(trained networks, VGG encoder): multiply-adds of one step of a recipe on one device."""
+    from csd.config import model_hyper
+    from csd.evaluation import multiply_adds
+    from csd.nets import VGG_LAYERS, VGGEncoder, create_model
+
+    train, loss = config.train, config.loss
+    side = config.data.lr_patch * config.model.scale
+    students = [] if train.recipe == "teacher" else list(train.widths)
+    widths = students if train.recipe == "student" else [1.0, *students]
+    net = create_model(config.model.name, scale=config.model.scale, **model_hyper(config))
+    trained = 3 * train.batch_size * sum(multiply_adds(net, w, (side, side)) for w in widths)
+    if train.recipe != "csd":
+        return trained, 0
+    images = train.batch_size * (1 + 2 * len(students)) + loss.negatives
+    arch = "vgg16" if loss.vgg == "hed" else loss.vgg_arch
+    return trained, images * encoder_multiply_adds(VGGEncoder(VGG_LAYERS[arch]), side)
+
+
+def row(file: Path, tflops: float) -> str:
+    """One line of the table."""
+    from csd.config import TRAIN, load_config
+
+    config = load_config(TRAIN, ["--config", str(file)])
+    trained, vgg = step_multiply_adds(config)
+    steps = config.train.epochs * config.train.iterations
+    days = 2 * (trained + vgg) * steps / (tflops * 1e12) / 86400
+    return (
+        f"| {file.stem} | {trained / 1e12:.3f} | {vgg / 1e12:.3f} | "
+        f"{(trained + vgg) / 1e12:.3f} | {steps:,} | {(trained + vgg) * steps / 1e18:.3f} | "
+        f"{days:.2f} |"
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="cost.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.yaml")
+    parser.add_argument(
+        "--tflops", type=float, default=50.0, help="what all devices sustain together, 10^12/s (50)"
+    )
+    args = parser.parse_args(argv)
+    os.environ.setdefault("GLOG_v", "3")
+    print(
+        "| recipe | networks, 10^12 a step | VGG, 10^12 | step, 10^12 | steps | run, 10^18 "
+        f"| days at {args.tflops:g} TFLOP/s |\n|---|--:|--:|--:|--:|--:|--:|"
+    )
+    for file in args.recipes or sorted((ROOT / "configs").glob("paper_*.yaml")):
+        print(row(file, args.tflops), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(main))
