@@ -3,23 +3,25 @@
     python benchmarks/pipeline.py [--data_dir PHOTOS] [--quick] [--output FILE.md]
 
 Two sizes of photographs: those of --data_dir (or generated ones, 1024 x 768) and generated ones of
-DIV2K's size, 2040 x 1356. Four readers, batch 16, LR patch 48, flips and transposition:
+DIV2K's size, 2040 x 1356. Three readers, batch 16, LR patch 48, flips and transposition:
 
-- ours, first pass: one crop of every photograph; the packs were just dropped from the system's
-  file cache;
-- ours, warm: the median of several passes through `mindspore.dataset`;
-- PyTorch over PNG: decode HR and LR, crop;
+- ours, through `mindspore.dataset`;
+- PyTorch over PNG: decode the same HR files, and LR files, crop;
 - PyTorch over arrays: unpickle HR and LR (one pickle a picture), crop.
 
-PyTorch's DataLoader runs with 0 and with 2 worker processes; the faster of the two counts. Its
-files are in the file cache. Memory is that of a process which streams from 50 and from 500
-photographs: `anonymous` is its own, `mapped` are pages of the packs, which the system shares and
-takes back at need.
+Cold is one pass, a crop of every photograph, after its files (ours: the packs) were dropped from
+the system's file cache. Warm is a long stream out of the file cache; PyTorch's DataLoader runs with
+0 and with 2 worker processes, and the faster of the two counts. Building the packs, which happens
+once for a folder of photographs, is counted on its own. All are medians of several repeats.
+
+Memory is that of a process which streams from 50 and from 500 photographs: `anonymous` is its own,
+`mapped` are pages of the packs, which the system shares and takes back at need.
 """
 
 import argparse
 import os
 import pickle
+import shutil
 import statistics
 import subprocess
 import sys
@@ -54,27 +56,31 @@ def speed_table(args, scratch: Path) -> str:
     from csd.data import find_pairs
 
     count, repeats = (8, 1) if args.quick else (40, 3)
-    sources = {"2040 x 1356": generate(scratch / "div2k", count, 2040, 1356)}
-    name = "1024 px"
-    sources[name] = args.data_dir or generate(scratch / "photos", count, 1024, 768)
+    sources = {
+        "2040 x 1356": generate(scratch / "div2k", count, 2040, 1356),
+        "1024 px": args.data_dir or generate(scratch / "photos", count, 1024, 768),
+    }
     lines = [
-        f"Pairs per second, batch {BATCH}, LR patch {LR_PATCH}; {os.cpu_count()} cores;"
-        f" medians of {repeats}.",
+        f"Pairs per second, cold / warm; batch {BATCH}, LR patch {LR_PATCH};"
+        f" {os.cpu_count()} cores; medians of {repeats}.",
         "",
-        "| photographs | scale | ours, building the cache (images/s) | ours, first pass"
-        " | ours, warm | PyTorch, PNG | PyTorch, arrays | warm / PNG | warm / arrays |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| photographs | scale | packing, photographs/s | ours | PyTorch, PNG | PyTorch, arrays"
+        " | warm: ours / PNG | ours / arrays |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for label, folder in sources.items():
         for scale in (2, 4):
             pairs = find_pairs(folder, scale, split="all")[:count]
-            built, cold, warm = measure_ours(pairs, scale, scratch / "cache", repeats)
-            png, arrays = measure_torch(pairs, scale, scratch / "torch", repeats)
+            place = scratch / f"{label}-{scale}"
+            built, *ours = measure_ours(pairs, scale, place / "cache", repeats)
+            png, arrays = measure_torch(pairs, scale, place / "torch", repeats)
+            cells = " | ".join(f"{cold:,.0f} / {warm:,.0f}" for cold, warm in (ours, png, arrays))
             lines.append(
-                f"| {label} | x{scale} | {built:.1f} | {cold:,.0f} | {warm:,.0f} | {png:,.0f}"
-                f" | {arrays:,.0f} | {warm / png:.0f} | {warm / arrays:.1f} |"
+                f"| {label} | x{scale} | {built:.1f} | {cells} | {ours[1] / png[1]:.0f}"
+                f" | {ours[1] / arrays[1]:.1f} |"
             )
             print(lines[-1], file=sys.stderr)
+            shutil.rmtree(place)
     return "\n".join(lines) + "\n"
 
 
@@ -111,11 +117,14 @@ def pairs_per_second(batches, skip: int) -> float:
 
 
 def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, float, float]:
+    """(photographs packed a second, pairs a second cold, pairs a second warm)."""
     from csd.data import open_store, sample_batch, train_dataset
 
-    start = time.perf_counter()
-    store = open_store(pairs, scale, cache, role=f"x{scale}", progress=False)
-    built = len(pairs) / (time.perf_counter() - start)
+    building, cold = [], []
+    for number in range(repeats):
+        start = time.perf_counter()
+        store = open_store(pairs, scale, cache / str(number), progress=False)
+        building.append(len(pairs) / (time.perf_counter() - start))
 
     def stream(steps: int, seed: int):
         data = train_dataset(
@@ -123,29 +132,37 @@ def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, f
         )
         return data.create_tuple_iterator(num_epochs=1)
 
-    next(iter(stream(1, 0)))  # loads the framework, and the pages
-    drop_from_file_cache(store, cache)
+    next(iter(stream(1, 0)))  # loads the framework
     passes = -(-len(pairs) // BATCH)
-    start = time.perf_counter()
-    for step in range(passes):
-        sample_batch(
-            store, lr_patch=LR_PATCH, batch_size=BATCH, seed=1, step=step, consumed=step * BATCH
-        )
-    cold = passes * BATCH / (time.perf_counter() - start)
-    rates = [pairs_per_second(stream(500, seed), 20) for seed in range(2, 2 + repeats)]
-    return built, cold, statistics.median(rates)
+    for seed in range(repeats):
+        store.release()  # the system keeps pages that somebody maps
+        drop_from_file_cache(cache.rglob("*.u8"))
+        start = time.perf_counter()
+        for step in range(passes):
+            sample_batch(
+                store, lr_patch=LR_PATCH, batch_size=BATCH, seed=seed, step=step,
+                consumed=step * BATCH,
+            )  # fmt: skip
+        cold.append(passes * BATCH / (time.perf_counter() - start))
+    warm = [pairs_per_second(stream(500, seed), 20) for seed in range(2, 2 + repeats)]
+    return tuple(statistics.median(rates) for rates in (building, cold, warm))
 
 
-def drop_from_file_cache(store, cache: Path) -> None:
-    """Without the right to drop all caches: the packs' own pages, once nobody maps them."""
-    store.release()
-    for pack in cache.rglob("*.u8"):
-        with pack.open("rb") as file:
+def drop_from_file_cache(files) -> None:
+    """Without the right to drop all caches: the pages of these files alone."""
+    for path in files:
+        with Path(path).open("rb") as file:
+            os.fsync(file.fileno())  # a page that is not on the disk yet stays
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure_torch(pairs, scale: int, folder: Path, repeats: int) -> tuple[float, float]:
-    """The plain PyTorch way, written as well as a user would: workers, uint8, one crop a sample."""
+def measure_torch(
+    pairs, scale: int, folder: Path, repeats: int
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The plain PyTorch way, written as well as a user would: workers, uint8, one crop a sample.
+
+    Returns (cold, warm) over PNG and over arrays.
+    """
     import cv2
     import numpy as np
     import torch
@@ -154,35 +171,36 @@ def measure_torch(pairs, scale: int, folder: Path, repeats: int) -> tuple[float,
     from csd.data import load_pair
 
     cv2.setNumThreads(0)
-    folder.mkdir(exist_ok=True)
-    files = []
+    folder.mkdir(parents=True)
+    pngs, pickles = [], []
     for number, pair in enumerate(pairs):
         hr, lr = load_pair(pair, scale)
-        stem = folder / f"{number}"
-        for image, kind in ((hr, "hr"), (lr, "lr")):
-            cv2.imwrite(f"{stem}{kind}.png", image[:, :, ::-1], (cv2.IMWRITE_PNG_COMPRESSION, 1))
-            with Path(f"{stem}{kind}.pkl").open("wb") as file:
-                pickle.dump(image, file, protocol=pickle.HIGHEST_PROTOCOL)
-        files.append(str(stem))
+        png = folder / f"{number}.png"
+        cv2.imwrite(str(png), lr[:, :, ::-1])
+        pngs.append((str(pair.hr), str(png)))
+        pickles.append((folder / f"{number}hr.pkl", folder / f"{number}lr.pkl"))
+        for image, path in zip((hr, lr), pickles[-1], strict=True):
+            path.write_bytes(pickle.dumps(image, pickle.HIGHEST_PROTOCOL))
 
     def read_png(path: str):
-        return cv2.imread(path + ".png")[:, :, ::-1]
+        return cv2.imread(path)[:, :, ::-1]
 
-    def read_array(path: str):
-        with Path(path + ".pkl").open("rb") as file:
+    def read_array(path: Path):
+        with path.open("rb") as file:
             return pickle.load(file)
 
     class Crops(Dataset):
-        def __init__(self, read, count):
-            self.read, self.count = read, count
+        """Crops of the photographs in turn; a photograph is read anew for each."""
+
+        def __init__(self, read, files, count):
+            self.read, self.files, self.count = read, files, count
 
         def __len__(self):
             return self.count
 
         def __getitem__(self, index):
             rng = np.random.default_rng(index)
-            stem = files[rng.integers(len(files))]
-            hr, lr = self.read(stem + "hr"), self.read(stem + "lr")
+            hr, lr = (self.read(file) for file in self.files[index % len(self.files)])
             top = rng.integers(lr.shape[0] - LR_PATCH + 1)
             left = rng.integers(lr.shape[1] - LR_PATCH + 1)
             turn = rng.integers(2, size=3)
@@ -198,16 +216,27 @@ def measure_torch(pairs, scale: int, folder: Path, repeats: int) -> tuple[float,
                 out.append(torch.from_numpy(np.ascontiguousarray(crop)))
             return tuple(out)
 
-    def rate(read, count: int) -> float:
-        return max(
+    def rates(read, files, count: int) -> tuple[float, float]:
+        passes = -(-len(files) // BATCH)
+        cold = []
+        for _ in range(repeats):
+            drop_from_file_cache(path for names in files for path in names)
+            start = time.perf_counter()
+            for _ in DataLoader(Crops(read, files, passes * BATCH), BATCH):
+                pass
+            cold.append(passes * BATCH / (time.perf_counter() - start))
+        warm = [
             statistics.median(
-                pairs_per_second(DataLoader(Crops(read, count), BATCH, num_workers=workers), 2)
+                pairs_per_second(
+                    DataLoader(Crops(read, files, count * BATCH), BATCH, num_workers=workers), 4
+                )
                 for _ in range(repeats)
             )
             for workers in (0, 2)
-        )
+        ]
+        return statistics.median(cold), max(warm)
 
-    return rate(read_png, 8 * BATCH), rate(read_array, 60 * BATCH)
+    return rates(read_png, pngs, 16), rates(read_array, pickles, 60)
 
 
 def memory_table(args, scratch: Path) -> str:
