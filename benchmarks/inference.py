@@ -1,9 +1,12 @@
-"""Speed of one student in MindSpore, ONNX Runtime, PyTorch and csd_infer: one table.
+"""How fast a teacher and its students are in MindSpore, ONNX Runtime, PyTorch and csd_infer.
 
-EDSR, 16 features, 8 residual blocks, x4, input 160 x 120, on the CPU, the whole image, one picture
-at a time, the same number of threads. Every engine runs in a process of its own, in turn, several
-rounds, and its best round's median counts: another program on the machine slows one round, not all.
-csd_infer's time is that of inference alone, as is everybody else's.
+    python benchmarks/inference.py [--ckpt FILE] [--widths 1.0,0.5,0.25] [--size 320x480]
+
+By default the network that comes along (EDSR 16 x 64, x4) on a photograph of 480 x 320, on the CPU,
+the whole image, one picture at a time, the same number of threads. `ms` is the network alone; `with
+files` adds what infer.py does: read the PNG, round, write the result as PNG. Every engine runs in a
+process of its own, in turn, several rounds, and its best round's median counts: another program on
+the machine slows one round, not all. csd_infer is left out where it has not been built.
 """
 
 import argparse
@@ -20,13 +23,15 @@ from pathlib import Path
 from csd.errors import InputError, WorkError, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
-HYPER = {"n_feats": 16, "n_resblocks": 8, "res_scale": 1.0}
-SCALE, HEIGHT, WIDTH = 4, 120, 160
 ENGINES = ("MindSpore", "ONNX Runtime", "PyTorch", "csd_infer")
+WARM = 1  # pictures before the clock counts
 
 
-def prepare(folder: Path) -> None:
-    """Write the student as MINDIR (also lowered) and ONNX, its weights, and a photograph."""
+def prepare(folder: Path, args: argparse.Namespace) -> dict:
+    """Write each width as MINDIR (also lowered), ONNX and plain weights, and the photograph.
+
+    Returns what the table says of the network.
+    """
     import numpy as np
 
     from csd import runtime
@@ -35,25 +40,34 @@ def prepare(folder: Path) -> None:
     from csd.data import write_png
     from csd.deploy.export import export_network
     from csd.deploy.lower import lower_mindir
+    from csd.deploy.sizes import parse_sizes
+    from csd.deploy.upscaler import shipped_checkpoint
     from csd.deploy.verify import photograph
-    from csd.nets import create_model
-    from csd.weights import network_state
+    from csd.nets import extract_student
+    from csd.weights import load_network, network_state
 
-    net = create_model("edsr", scale=SCALE, **HYPER)
-    np.savez(folder / "weights.npz", **network_state(net))
-    for file_format in ("MINDIR", "ONNX"):
-        (item,) = export_network(net, 1.0, folder, file_format=file_format, sizes=[(HEIGHT, WIDTH)])
-        item.path.replace(folder / f"student{item.path.suffix}")
-    lower_mindir(folder / "student.mindir", folder / "lowered.mindir")
-    image = photograph((HEIGHT, WIDTH))
-    np.save(folder / "input.npy", image)
-    pixels = image[0].transpose(1, 2, 0).astype(np.uint8)
-    for i in range(12):
+    net, _ = load_network(args.ckpt or shipped_checkpoint(4))
+    if net.name != "edsr":
+        raise InputError(f"{args.ckpt} is a {net.name}; the PyTorch side knows EDSR alone")
+    sizes = parse_sizes(args.size)
+    if not sizes or len(sizes) > 1:
+        raise InputError(f"--size {args.size}: give one height x width, such as 320x480")
+    size = sizes[0]
+    for width in args.widths:
+        part = folder / f"{width:g}"
+        for file_format in ("MINDIR", "ONNX"):
+            (item,) = export_network(net, width, part, file_format=file_format, sizes=[size])
+            item.path.replace(part / f"student{item.path.suffix}")
+        lower_mindir(part / "student.mindir", part / "lowered.mindir")
+        np.savez(part / "weights.npz", **network_state(extract_student(net, width)))
+    pixels = photograph(size)[0].transpose(1, 2, 0).astype(np.uint8)
+    for i in range(WARM + args.runs):
         write_png(folder / "photos" / f"{i:02}.png", pixels)
+    return net.describe()
 
 
-def torch_network(weights: dict) -> Callable:
-    """The student in PyTorch, from the MindSpore weights."""
+def torch_network(weights: dict, net: dict) -> Callable:
+    """EDSR in PyTorch, from the MindSpore weights of one width."""
     import torch
     from torch.nn import functional
 
@@ -66,21 +80,21 @@ def torch_network(weights: dict) -> Callable:
     def run(x):
         with torch.inference_mode():
             h = r = conv(x - mean, "head")
-            for i in range(HYPER["n_resblocks"]):
-                r = r + conv(torch.relu(conv(r, f"body.{i}.conv1")), f"body.{i}.conv2")
+            for i in range(net["n_resblocks"]):
+                inner = conv(torch.relu(conv(r, f"body.{i}.conv1")), f"body.{i}.conv2")
+                r = r + net["res_scale"] * inner
             r = conv(r, "body_conv") + h
-            for i in range(2):
-                r = functional.pixel_shuffle(conv(r, f"upsampler.blocks.{i}"), 2)
+            for i, factor in enumerate({2: (2,), 3: (3,), 4: (2, 2)}[net["scale"]]):
+                r = functional.pixel_shuffle(conv(r, f"upsampler.blocks.{i}"), factor)
             return conv(r, "tail_conv") + mean
 
     return run
 
 
-def engine(name: str, folder: Path, threads: int) -> Callable:
-    """A function without arguments that runs the photograph once and returns the output array."""
+def engine(name: str, part: Path, threads: int, net: dict) -> Callable:
+    """A function from float32 (1, 3, H, W) to the output array."""
     import numpy as np
 
-    image = np.load(folder / "input.npy")
     if name == "MindSpore":
         from csd import runtime
 
@@ -88,125 +102,172 @@ def engine(name: str, folder: Path, threads: int) -> Callable:
         import mindspore as ms
 
         ms.runtime.dispatch_threads_num(threads)
-        graph = ms.nn.GraphCell(ms.load(str(folder / "student.mindir")))
-        tensor = ms.Tensor(image)
-        return lambda: graph(tensor).asnumpy()
+        graph = ms.nn.GraphCell(ms.load(str(part / "student.mindir")))
+        return lambda image: graph(ms.Tensor(image)).asnumpy()
     if name == "ONNX Runtime":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(str(folder / "student.onnx"), options)
-        feed = {session.get_inputs()[0].name: image}
-        return lambda: session.run(None, feed)[0]
+        session = onnxruntime.InferenceSession(str(part / "student.onnx"), options)
+        feed = session.get_inputs()[0].name
+        return lambda image: session.run(None, {feed: image})[0]
     import torch
 
     torch.set_num_threads(threads)
-    run, tensor = torch_network(dict(np.load(folder / "weights.npz"))), torch.from_numpy(image)
-    return lambda: run(tensor).numpy()
+    run = torch_network(dict(np.load(part / "weights.npz")), net)
+    return lambda image: run(torch.from_numpy(image)).numpy()
 
 
-def measure(name: str, folder: Path, threads: int) -> dict:
+def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: dict) -> dict:
     """Median milliseconds of one engine in this process, and how far its output is from ours."""
     import numpy as np
 
-    run = engine(name, folder, threads)
-    for _ in range(3):
-        output = run()
-    times = []
-    for _ in range(15):
+    from csd.evaluation import Photo, read_photo, to_uint8, write_photo
+
+    part = folder / width
+    (part / "out").mkdir(exist_ok=True)
+    run = engine(name, part, args.threads, net)
+    alone, whole = [], []
+    for photo in sorted((folder / "photos").iterdir()):
         start = time.perf_counter()
-        run()
-        times.append(1000 * (time.perf_counter() - start))
-    expected = folder / "expected.npy"
+        pixels = read_photo(photo).pixels
+        image = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
+        called = time.perf_counter()
+        output = run(image)
+        returned = time.perf_counter()
+        restored = Photo(to_uint8(output[0].transpose(1, 2, 0)))
+        write_photo(part / "out" / photo.name, restored)
+        alone.append(1000 * (returned - called))
+        whole.append(1000 * (time.perf_counter() - start))
+    expected = part / "expected.npy"
     if not expected.is_file():
         np.save(expected, output)
-    difference = float(np.abs(output - np.load(expected)).max())
-    return {"ms": statistics.median(times), "difference": difference}
+    return {
+        "ms": statistics.median(alone[WARM:]),
+        "with_files": statistics.median(whole[WARM:]),
+        "difference": float(np.abs(output - np.load(expected)).max()),
+    }
 
 
-def measure_csd_infer(program: Path, folder: Path, threads: int) -> dict:
+def measure_csd_infer(program: Path, width: str, folder: Path, threads: int) -> dict:
     """The same for the C++ program; its output has been rounded to bytes."""
     import numpy as np
 
     from csd.data.images import read_image
+    from csd.evaluation import to_uint8
 
+    part = folder / width
     options = {
-        "--model": folder / "lowered.mindir", "--input": folder / "photos",
-        "--output": folder / "out", "--threads": threads, "--json": folder / "stats.json",
+        "--model": part / "lowered.mindir", "--input": folder / "photos",
+        "--output": part / "out", "--threads": threads, "--json": part / "stats.json",
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
     done = subprocess.run([str(program), *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise WorkError(f"csd_infer failed: {done.stderr.strip()}")
-    images = json.loads((folder / "stats.json").read_text())["images"]
-    output = read_image(folder / "out" / "11.png").transpose(2, 0, 1)
-    expected = np.clip(np.load(folder / "expected.npy")[0], 0, 255)
-    difference = float(np.abs(output - np.floor(expected + 0.5)).max())
+    images = json.loads((part / "stats.json").read_text())["images"][WARM:]
+    output = read_image(part / "out" / Path(images[-1]["output"]).name)
+    expected = to_uint8(np.load(part / "expected.npy")[0].transpose(1, 2, 0))
+    phases = ("before_ms", "inference_ms", "after_ms")
     return {
-        "ms": statistics.median(item["inference_ms"] for item in images[2:]),
-        "difference": difference,
+        "ms": statistics.median(item["inference_ms"] for item in images),
+        "with_files": statistics.median(sum(item[p] for p in phases) for item in images),
+        "difference": float(np.abs(output.astype(int) - expected).max()),
     }
 
 
-def table(results: dict[str, list[dict]], threads: int) -> str:
-    """Markdown; the fastest engine first."""
-    best = {name: min(rounds, key=lambda r: r["ms"]) for name, rounds in results.items()}
+def table(results: dict[tuple[str, str], list[dict]], net: dict, args: argparse.Namespace) -> str:
+    """Markdown; engine by engine, the widest first."""
+    best = {key: min(rounds, key=lambda r: r["ms"]) for key, rounds in results.items()}
+    hyper = ", ".join(f"{key} {value}" for key, value in net.items())
+    widest = f"{max(args.widths):g}"
     lines = [
-        f"EDSR 16 x 8, x{SCALE}, input {WIDTH} x {HEIGHT}, {threads} CPU threads; best of "
-        f"{len(next(iter(results.values())))} rounds.",
+        f"{hyper}; input {args.size} (height x width), {args.threads} CPU threads; best of "
+        f"{args.rounds} rounds, each the median of {args.runs} pictures.",
         "",
-        "| engine | ms per image | all rounds | largest difference, grey levels |",
-        "|---|---:|---|---:|",
+        f"| engine | width | ms per image | speed-up over {widest} | with files, ms | "
+        f"speed-up over {widest} | all rounds, ms | largest difference, grey levels |",
+        "|---|---:|---:|---:|---:|---:|---|---:|",
     ]
-    for name in sorted(best, key=lambda n: best[n]["ms"]):
-        rounds = ", ".join(f"{r['ms']:.1f}" for r in results[name])
+    for (name, width), found in best.items():
+        teacher = best[name, widest]
+        speedups = [teacher[key] / found[key] for key in ("ms", "with_files")]
+        rounds = ", ".join(f"{r['ms']:.0f}" for r in results[name, width])
         lines.append(
-            f"| {name} | {best[name]['ms']:.1f} | {rounds} | {best[name]['difference']:.2g} |"
+            f"| {name} | {width} | {found['ms']:.1f} | {speedups[0]:.2f} | "
+            f"{found['with_files']:.1f} | {speedups[1]:.2f} | {rounds} | "
+            f"{found['difference']:.2g} |"
         )
-    lines += ["", "csd_infer's output is rounded to bytes; it is compared with rounded values."]
+    lines += [
+        "",
+        "Differences are from MindSpore's output at the same width; csd_infer's is rounded to "
+        "bytes, and compared with rounded values.",
+    ]
     return "\n".join(lines) + "\n"
 
 
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="inference.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="inference.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--ckpt", help="an EDSR (the x4 that comes along)")
+    parser.add_argument("--widths", type=widths, default="1.0,0.5,0.25", help="1.0,0.5,0.25")
+    parser.add_argument("--size", default="320x480", help="of the photograph, HxW (320x480)")
     parser.add_argument("--program", default=str(ROOT / "ascend310_infer/build/csd_infer"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--threads", type=int, default=os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each engine (3)")
+    parser.add_argument("--runs", type=int, default=5, help="pictures in each (5)")
     parser.add_argument("--output", default=str(ROOT / "benchmarks/inference.md"))
-    parser.add_argument("--step", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)  # name, width, folder
     args = parser.parse_args(argv)
     if args.step:
-        name, folder = args.step[0], Path(args.step[1])
+        name, width, folder = args.step[0], args.step[1], Path(args.step[2])
+        facts = folder / "net.json"
         if name == "prepare":
-            prepare(folder)
+            facts.write_text(json.dumps(prepare(folder, args)))
         else:
-            print(json.dumps(measure(name, folder, args.threads)))
+            print(json.dumps(measure(name, width, folder, args, json.loads(facts.read_text()))))
         return 0
-    program = Path(args.program)
+    program, engines = Path(args.program), list(ENGINES)
     if not program.is_file():
-        raise InputError(
-            f"no {program}; build it: bash ascend310_infer/build.sh "
-            "$(bash scripts/fetch_mindspore_lite.sh)"
+        engines.remove("csd_infer")
+        print(
+            f"without csd_infer: there is no {program}; bash ascend310_infer/build.sh "
+            "$(bash scripts/fetch_mindspore_lite.sh) makes it",
+            file=sys.stderr,
         )
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        step(folder, "prepare", args.threads)
-        results: dict[str, list[dict]] = {name: [] for name in ENGINES}
+    names = [f"{width:g}" for width in args.widths]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        step(folder, "prepare", "", args.threads, argv)
+        net = json.loads((folder / "net.json").read_text())
+        results = {(name, width): [] for name in engines for width in names}
         for _ in range(args.rounds):
-            for name in ENGINES[:-1]:
-                results[name].append(json.loads(step(folder, name, args.threads)))
-            results["csd_infer"].append(measure_csd_infer(program, folder, args.threads))
-    text = table(results, args.threads)
+            for (name, width), rounds in results.items():
+                if name == "csd_infer":
+                    rounds.append(measure_csd_infer(program, width, folder, args.threads))
+                else:
+                    rounds.append(json.loads(step(folder, name, width, args.threads, argv)))
+    text = table(results, net, args)
     Path(args.output).write_text(text, encoding="utf-8")
     print(text, end="")
     return 0
 
 
-def step(folder: Path, name: str, threads: int) -> str:
+def widths(text: str) -> list[float]:
+    """The widths of a comma-separated list, the widest first."""
+    return sorted({float(word) for word in text.split(",")}, reverse=True)
+
+
+def step(folder: Path, name: str, width: str, threads: int, argv: Sequence[str]) -> str:
     """Run one step in a process of its own; the last line that it printed."""
+    command = [sys.executable, __file__, *argv, "--step", name, width, str(folder)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GLOG_v": "4"}
-    command = [sys.executable, __file__, "--threads", str(threads), "--step", name, str(folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise WorkError(f"{name} failed: {done.stderr.strip().splitlines()[-1]}")
