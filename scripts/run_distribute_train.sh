@@ -3,8 +3,8 @@
 # Usage: bash scripts/run_distribute_train.sh [DEVICE_TARGET DEVICE_NUM CONFIG [--key=value ...]]
 # DEVICE_TARGET: Ascend, GPU, CPU or auto. DEVICE_NUM: devices of all hosts together.
 # CONFIG: a recipe, see configs/. --key=value: as of train.py, such as --data_dir=DIR, --resume.
-# Without arguments: all accelerators and the paper's EDSR x4 recipe; where there is only a CPU, two
-# processes and a recipe that fits it; the photographs in ./data.
+# Without arguments: all accelerators and the teacher of the paper's EDSR x4; where there is only a
+# CPU, two processes and a teacher that fits it; the photographs in ./data. CSD is the next command.
 # Several hosts: the same command on each, with NODE_NUM, NODE_RANK (0 on the first), MASTER_ADDR
 # (the first one's address) and MASTER_PORT (8118). CLUSTER_TIMEOUT: seconds to find each other (600).
 # The output of every rank goes to OUTPUT_DIR/logs/<start>/worker_<rank>.log.
@@ -85,6 +85,7 @@ main() {
     config=$(default_config "$target")
     [[ $target != CPU ]] || total=2
     total=$((total * node_num))
+    say_next run_distribute_train.sh "$target" "$total"
     echo "training on $total x $target with $config" >&2
   fi
   check_target "$target"

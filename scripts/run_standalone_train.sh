@@ -3,8 +3,8 @@
 # Usage: bash scripts/run_standalone_train.sh [DEVICE_TARGET CONFIG [--key=value ...]]
 # DEVICE_TARGET: Ascend, GPU, CPU or auto. CONFIG: a recipe, see configs/.
 # --key=value: as of train.py, such as --data_dir=DIR, --resume, --train.epochs=10.
-# Without arguments: the best device there is, the paper's EDSR x4 recipe (on a CPU one that fits
-# it), and the photographs in ./data.
+# Without arguments: the best device there is, the teacher of the paper's EDSR x4 (on a CPU one that
+# fits it), and the photographs in ./data. CSD from that teacher is the next command.
 set -euo pipefail
 
 usage() { sed -n '2,7s/^# //p' "${BASH_SOURCE[0]}"; }
@@ -29,6 +29,7 @@ if (($#)); then
 else
   read -r target _ < <(accelerators)
   config=$(default_config "$target")
+  say_next run_standalone_train.sh "$target"
   echo "training on $target with $config" >&2
 fi
 check_target "$target"

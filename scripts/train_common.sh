@@ -33,13 +33,22 @@ accelerators() {
   "$python" -c 'from csd import runtime; print(*runtime.accelerators())'
 }
 
-# The recipe of a run that was told nothing: the paper's, or one that fits a CPU.
+# The recipe of a run that was told nothing: the paper's teacher, or one that fits a CPU. It needs
+# photographs alone; CSD starts from it.
 default_config() { # TARGET
   if [[ $1 == CPU ]]; then
     echo "$root/configs/cpu_edsr_x4_teacher.yaml"
   else
-    echo "$root/configs/paper_edsr_x4_csd.yaml"
+    echo "$root/configs/paper_edsr_x4_teacher.yaml"
   fi
+}
+
+# What comes after the run that was told nothing.
+say_next() { # SCRIPT TARGET [DEVICE_NUM]
+  local config files=(--teacher=output/teacher_edsr_x4/best.ckpt)
+  config=$(default_config "$2")
+  [[ $2 == CPU ]] || files+=(--vgg=FILE) # the CPU's recipe names a VGG of its own
+  echo "afterwards: bash scripts/$1 ${*:2} ${config%teacher.yaml}csd.yaml ${files[*]}" >&2
 }
 
 # Checks the settings before anything starts, and prints the folder of the run.

@@ -1,6 +1,7 @@
 """The shell scripts check what they are given before they start anything."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -86,11 +87,36 @@ def test_without_arguments(shell, script, start, monkeypatch):
     done = shell(script)
     if "Ascend" in done.stderr or "GPU" in done.stderr:
         pytest.skip("this machine has an accelerator")
-    first, error = done.stderr.splitlines()[-2:]
+    later, first, error = done.stderr.splitlines()[-3:]
+    assert later.startswith(f"afterwards: bash {script} CPU ")
+    assert later.endswith("cpu_edsr_x4_csd.yaml --teacher=output/teacher_edsr_x4/best.ckpt")
     assert first.startswith(f"training on {start} with ")
     assert first.endswith("configs/cpu_edsr_x4_teacher.yaml")
     assert error.startswith("error: no folder data: put DIV2K or other photographs there")
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "start", "later"),
+    [(STANDALONE, "Ascend", "Ascend"), (DISTRIBUTE, "8 x Ascend", "Ascend 8")],
+)
+def test_without_arguments_on_accelerators(shell, script, start, later, tmp_path):
+    """The teacher, which needs photographs alone, and then the whole command of CSD."""
+    python = tmp_path / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && echo Ascend 8 && exit\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    done = shell(script, CSD_VENV=str(python.parents[1]))
+    then, first, error = done.stderr.splitlines()
+    assert then.startswith(f"afterwards: bash {script} {later} ")
+    assert then.endswith(
+        "paper_edsr_x4_csd.yaml --teacher=output/teacher_edsr_x4/best.ckpt --vgg=FILE"
+    )
+    assert first.startswith(f"training on {start} with ")
+    assert first.endswith("configs/paper_edsr_x4_teacher.yaml")
+    assert error.startswith("error: no folder data: put DIV2K") and done.returncode == 2
 
 
 def test_standalone_checks_too(shell, recipe):
