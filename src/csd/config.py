@@ -237,6 +237,11 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "negatives": Key(10, _count, "negatives K of a step, at most the batch size"),
         "contrast_weight": Key(200.0, _positive, "weight of the contrastive loss"),
         "teacher_weight": Key(1.0, _positive, "weight of the teacher's L1"),
+        "width_weights": Key(
+            [],
+            _list(_positive),
+            "factor on student and contrast of each of train.widths, in its order; none: all 1",
+        ),
     },
     "runtime": {
         "device_target": Key(

@@ -1,13 +1,21 @@
 """Reconstruction and contrastive losses, and the objectives made of them."""
 
 from csd.losses.contrast import ContrastiveDistance, check_negatives, contrastive_distance
-from csd.losses.objective import CSDObjective, ReconstructionObjective, l1
+from csd.losses.objective import (
+    CSDObjective,
+    ReconstructionObjective,
+    check_width_weights,
+    l1,
+    sandwich,
+)
 
 __all__ = [
     "CSDObjective",
     "ContrastiveDistance",
     "ReconstructionObjective",
     "check_negatives",
+    "check_width_weights",
     "contrastive_distance",
     "l1",
+    "sandwich",
 ]

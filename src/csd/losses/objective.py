@@ -1,5 +1,6 @@
 """What a training step minimises: reconstruction of each width and, for CSD, the contrast."""
 
+import math
 from collections.abc import Sequence
 
 import mindspore as ms
@@ -15,11 +16,41 @@ def l1(sr, hr):
     return ops.mean(ops.abs(ops.cast(sr, ms.float32) - hr))
 
 
-def _widths(net: SlimmableSR, student_width: float | Sequence[float]) -> tuple[float, ...]:
+def check_width_weights(weights: Sequence[float], students: int) -> None:
+    """Raise InputError unless `weights` is empty or holds a number above zero for each student."""
+    if weights and len(weights) != students:
+        raise InputError(
+            f"width_weights has {len(weights)} entries for {students} student widths; give one "
+            f"for each, or none"
+        )
+    for weight in weights:
+        if not 0.0 < weight < math.inf:
+            raise InputError(
+                f"width_weights holds {weight:g}, but a weight must be a number above zero; leave "
+                f"a width out of the widths to train without it"
+            )
+
+
+def sandwich(
+    net: SlimmableSR, student_width: float | Sequence[float], width_weights: Sequence[float] = ()
+) -> tuple[tuple[float, float], ...]:
+    """(width, weight) of each student: the narrowest first, then from the widest down.
+
+    With the whole network's pass before them this is the sandwich rule of slimmable networks (Yu
+    and Huang, ICCV 2019, arXiv 1903.05134). All passes are one graph, and one backward pass goes
+    through their sum: the order decides when they are computed and how the sum is rounded, nothing
+    else, and not the order in which a configuration lists them.
+
+    Raises:
+        InputError: a width that leaves some layer no channel, weights that do not fit.
+    """
     widths = student_width if isinstance(student_width, (tuple, list)) else (student_width,)
     for width in widths:
         check_width(net, width)
-    return tuple(float(width) for width in widths)
+    check_width_weights(width_weights, len(widths))
+    pairs = zip(map(float, widths), map(float, width_weights or [1.0] * len(widths)), strict=True)
+    narrowest_last = sorted(pairs, reverse=True)
+    return (*narrowest_last[-1:], *narrowest_last[:-1])
 
 
 class CSDObjective(nn.Cell):
@@ -28,7 +59,13 @@ class CSDObjective(nn.Cell):
     Args:
         net: the whole network; its prefix at `student_width` is the student.
         encoder: frozen feature extractor with weights loaded.
-        student_width: a width, or several: then student and contrast are sums over them.
+        student_width: a width, or several (elastic widths): then student and contrast are sums
+            over them, each student with its own contrast against the one teacher.
+        width_weights: what each width's L1 and contrast are multiplied by in those sums, one
+            number above zero for each of `student_width`; empty: 1.
+
+    The passes run from the teacher's to the narrowest student's and then from the widest down, see
+    `sandwich`; the features of teacher and negatives are computed once for all students.
 
     `construct(lr, hr, negatives)`: lr (N, 3, H, W), hr (N, 3, sH, sW), negatives (K, 3, sH, sW),
     float32 RGB 0..255 -> (total, student, teacher, contrast), scalars, contrast unweighted.
@@ -43,6 +80,7 @@ class CSDObjective(nn.Cell):
         contrast_weight: float = 200.0,
         teacher_weight: float = 1.0,
         layer_weights: Sequence[float] = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0),
+        width_weights: Sequence[float] = (),
         implementation: str | None = None,
     ):
         super().__init__(auto_prefix=False)  # parameters keep the names of checkpoints
@@ -54,7 +92,7 @@ class CSDObjective(nn.Cell):
                 f"the encoder"
             )
         self.net, self.encoder = net, encoder
-        self.widths = _widths(net, student_width)
+        self.students = sandwich(net, student_width, width_weights)
         self.contrast_weight, self.teacher_weight = contrast_weight, teacher_weight
         self.contrast = ContrastiveDistance(layer_weights, implementation)
 
@@ -64,16 +102,19 @@ class CSDObjective(nn.Cell):
         frozen_t = self.encoder(ops.stop_gradient(teacher_sr))
         frozen_n = self.encoder(negatives)
         student, contrast = 0.0, 0.0
-        for width in self.widths:
+        for width, weight in self.students:
             student_sr = self.net(lr, width)
-            student = student + l1(student_sr, hr)
-            contrast = contrast + self.contrast(frozen_t, self.encoder(student_sr), frozen_n)
+            distance = self.contrast(frozen_t, self.encoder(student_sr), frozen_n)
+            student = student + weight * l1(student_sr, hr)
+            contrast = contrast + weight * distance
         total = student + self.teacher_weight * teacher + self.contrast_weight * contrast
         return total, student, teacher, contrast
 
 
 class ReconstructionObjective(nn.Cell):
     """L1 alone: of the whole network, of its students, or of both.
+
+    `student_width` and `width_weights` as for `CSDObjective`, and the same order of the passes.
 
     `construct(lr, hr)` -> (total, student, teacher, contrast); what is absent is zero.
     """
@@ -85,10 +126,11 @@ class ReconstructionObjective(nn.Cell):
         student_width: float | Sequence[float] = (),
         teacher: bool = True,
         teacher_weight: float = 1.0,
+        width_weights: Sequence[float] = (),
     ):
         super().__init__(auto_prefix=False)
         self.net = net
-        self.widths = _widths(net, student_width)
+        self.students = sandwich(net, student_width, width_weights)
         self.teacher, self.teacher_weight = teacher, teacher_weight
         self.zero = ms.Tensor(0.0, ms.float32)
 
@@ -96,6 +138,6 @@ class ReconstructionObjective(nn.Cell):
         student, teacher = self.zero, self.zero
         if self.teacher:
             teacher = l1(self.net(lr, 1.0), hr)
-        for width in self.widths:
-            student = student + l1(self.net(lr, width), hr)
+        for width, weight in self.students:
+            student = student + weight * l1(self.net(lr, width), hr)
         return student + self.teacher_weight * teacher, student, teacher, self.zero

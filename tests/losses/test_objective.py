@@ -1,0 +1,126 @@
+"""Elastic widths: one objective of several students is the sum of objectives of one."""
+
+import numpy as np
+import pytest
+
+from csd.errors import InputError
+from csd.losses import CSDObjective, ReconstructionObjective, sandwich
+
+WIDTHS = (1.0, 0.5, 0.25)
+NARROW_VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """(network, encoder, lr, hr, negatives) of four features, x2, on noise."""
+    import mindspore as ms
+
+    from csd import runtime
+    from csd.nets import VGGEncoder, create_model
+
+    runtime.setup("CPU", seed=1)
+    net = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)
+    encoder = VGGEncoder(NARROW_VGG)
+    encoder.load_random_weights()
+    rng = np.random.default_rng(0)
+    shapes = ((2, 3, 16, 16), (2, 3, 32, 32), (2, 3, 32, 32))
+    images = [ms.Tensor(rng.uniform(0, 255, shape).astype(np.float32)) for shape in shapes]
+    return net, encoder, *images
+
+
+def _values(objective, *batch):
+    """The four losses and the gradients of the total, float64."""
+    from mindspore import nn, ops
+
+    class Gradients(nn.Cell):
+        def __init__(self):
+            super().__init__(auto_prefix=False)
+            self.objective = objective
+            self.compute = ops.value_and_grad(
+                self.losses, None, objective.net.trainable_params(), has_aux=True
+            )
+
+        def losses(self, *batch):
+            losses = self.objective(*batch)
+            return losses[0], ops.stack(losses)
+
+        def construct(self, *batch):
+            (_, losses), gradients = self.compute(*batch)
+            return losses, gradients
+
+    losses, gradients = Gradients()(*batch)
+    return losses.asnumpy().astype(np.float64), [g.asnumpy().astype(np.float64) for g in gradients]
+
+
+def _assert_sum(together, parts, weights):
+    """`together` is the weighted sum of `parts`, of which the first alone has the teacher."""
+    values, gradients = together
+    shares = [1.0, *weights]
+    expected = sum(s * v for s, (v, _) in zip(shares, parts, strict=True))
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    for i, gradient in enumerate(gradients):
+        wanted = sum(s * g[i] for s, (_, g) in zip(shares, parts, strict=True))
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+    assert np.abs(gradients[0]).max() > 0
+
+
+@pytest.fixture(scope="module")
+def apart(problem):
+    """Values and gradients of the teacher's L1, and of the CSD of each width without it."""
+    net, encoder, *batch = problem
+    parts = [_values(ReconstructionObjective(net), *batch[:2])]
+    for width in WIDTHS:
+        one = CSDObjective(net, encoder, student_width=width, teacher_weight=0.0)
+        (total, student, _, contrast), gradients = _values(one, *batch)
+        parts.append((np.array([total, student, 0.0, contrast]), gradients))
+    return parts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", [(), (0.5, 2.0, 3.0)])
+def test_csd_of_several_students_is_the_sum(problem, apart, weights):
+    net, encoder, *batch = problem
+    together = CSDObjective(net, encoder, student_width=WIDTHS, width_weights=weights)
+    # The narrow students' contrast is more than rounding, the whole network's with itself is none.
+    contrasts = [values[3] for values, _ in apart[1:]]
+    assert contrasts[0] == 0.0 and min(contrasts[1:]) > 1e-3
+    _assert_sum(_values(together, *batch), apart, weights or (1.0,) * 3)
+
+
+def test_reconstruction_of_several_students_is_the_sum(problem):
+    net, _, lr, hr, _ = problem
+    weights = (2.0, 3.0)
+    together = ReconstructionObjective(
+        net, student_width=WIDTHS[1:], teacher_weight=0.7, width_weights=weights
+    )
+    parts = [ReconstructionObjective(net, teacher_weight=0.7)]
+    parts += [ReconstructionObjective(net, student_width=w, teacher=False) for w in WIDTHS[1:]]
+    _assert_sum(_values(together, lr, hr), [_values(part, lr, hr) for part in parts], weights)
+
+
+def test_the_order_of_the_passes_is_not_the_order_of_the_list(problem):
+    net = problem[0]
+    expected = ((0.25, 3.0), (1.0, 1.0), (0.75, 4.0), (0.5, 2.0))
+    assert sandwich(net, (1.0, 0.5, 0.25, 0.75), (1.0, 2.0, 3.0, 4.0)) == expected
+    assert sandwich(net, (0.75, 0.25, 1.0, 0.5), (4.0, 3.0, 1.0, 2.0)) == expected
+    assert sandwich(net, 0.5) == ((0.5, 1.0),)
+    assert sandwich(net, ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ((1.0,), "1 entries for 2 student widths"),
+        ((1.0, 2.0, 3.0), "3 entries for 2 student widths"),
+        ((1.0, 0.0), "holds 0, .* above zero"),
+        ((-1.0, 1.0), "holds -1, .* above zero"),
+        ((1.0, float("inf")), "holds inf, .* above zero"),
+        ((float("nan"), 1.0), "holds nan, .* above zero"),
+    ],
+)
+def test_weights_that_do_not_fit(problem, weights, sentence):
+    net, encoder, *_ = problem
+    with pytest.raises(InputError, match=sentence):
+        CSDObjective(net, encoder, student_width=(0.5, 0.25), width_weights=weights)
+    with pytest.raises(InputError, match=sentence):
+        ReconstructionObjective(net, student_width=(0.5, 0.25), width_weights=weights)
