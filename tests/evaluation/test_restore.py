@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from csd.errors import InputError, WorkError
-from csd.evaluation import count_tiles, psnr_rgb, restore, run_ensemble, to_uint8
+from csd.evaluation import (
+    Photo,
+    count_tiles,
+    psnr_rgb,
+    restore,
+    restore_photo,
+    run_ensemble,
+    to_uint8,
+)
+from csd.evaluation.restore import PoolingRunner
 
 
 def repeat(x):
@@ -76,6 +85,47 @@ def test_self_ensemble_is_the_mean_of_eight_explicit_runs(picture):
     np.testing.assert_allclose(whole.transpose(2, 0, 1), np.mean(explicit, axis=0)[0], atol=1e-3)
 
 
+def left_mean(x):
+    """Mean of the left half: an average over the image that a flip changes."""
+    return x[:, :, :, : -(-x.shape[3] // 2)].mean(axis=(2, 3), keepdims=True)
+
+
+pooling = PoolingRunner(
+    lambda x: repeat(x) - left_mean(x), lambda small: lambda x: repeat(x) - left_mean(small)
+)
+
+
+@pytest.fixture
+def bright_half():
+    """Dark on the left, bright on the right, a line across: no tile's average is the image's."""
+    image = np.full((90, 120, 3), 20, np.float32)
+    image[:, 60:] = 220
+    image[30] += 15
+    return image
+
+
+@pytest.mark.parametrize("self_ensemble", [False, True])
+def test_tiles_take_the_averages_of_the_whole_image(bright_half, self_ensemble):
+    def run(runner, tile):
+        return restore(runner, bright_half, scale=2, tile=tile, overlap=8, dtype=np.float32,
+                       self_ensemble=self_ensemble)  # fmt: skip
+
+    whole = run(pooling, None)
+    np.testing.assert_array_equal(run(pooling, 112), whole)  # one window: nothing to approximate
+    assert np.abs(run(pooling, 24) - whole).max() < 2
+    assert np.abs(run(pooling.run, 24) - whole).max() > 50
+    if self_ensemble:
+        np.testing.assert_allclose(whole, repeat(bright_half.T[None])[0].T - 120, atol=1)
+
+
+def test_grey_takes_the_averages_of_the_whole_image(bright_half):
+    grey = Photo(bright_half[:, :, 0].astype(np.uint8) + np.uint8(20))
+    whole = restore_photo(pooling, grey, scale=2, tile=None).pixels
+    tiled = restore_photo(pooling, grey, scale=2, tile=24).pixels
+    assert whole.ndim == 2 and whole.std() > 50
+    assert np.abs(tiled.astype(int) - whole).max() < 5
+
+
 def test_wrong_input_is_named(picture):
     with pytest.raises(InputError, match=r"\(H, W, 3\)"):
         restore(repeat, picture[:, :, 0], scale=2)
@@ -137,3 +187,31 @@ def test_tiles_of_a_network_equal_its_whole(mindspore_cpu, picture):
     whole = restore(run, picture, scale=2)
     # windows of 64 do not cover the 83 columns: neighbours and borders are both exercised
     assert psnr_rgb(restore(run, picture, scale=2, tile=16), whole, 0) > 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1.0, 0.5])
+def test_tiles_of_channel_attention_come_near_its_whole(mindspore_cpu, reference, width):
+    import json
+
+    from csd.data import read_image
+    from csd.evaluation import make_runner
+    from csd.nets import create_model
+    from csd.weights import load_csd_state
+
+    hyper = json.loads((reference / "config.json").read_text())["models"]["rcan_x2"]
+    net = create_model("rcan", scale=2, **hyper)
+    with np.load(reference / "rcan_x2.npz") as file:
+        state = {k[6:]: file[k] for k in file.files if k.startswith("param/")}
+    # Gates that a change of the averages moves a lot.
+    state = {k: v * 5 if "conv_du" in k else v for k, v in state.items()}
+    load_csd_state(net, state)
+    run = make_runner(net, width)
+    image = read_image(reference / "benchmark" / "Set5" / "HR" / "woman.png")
+
+    def psnr(runner):
+        tiled = restore(runner, image, scale=2, tile=64, dtype=np.float32)
+        return 10 * np.log10(255**2 / np.mean((tiled - whole) ** 2, dtype=np.float64))
+
+    whole = restore(run, image, scale=2, dtype=np.float32)
+    assert psnr(run) > max(60, psnr(run.run) + 10)

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 from csd.data.images import explain_image_error, open_image
 from csd.errors import InputError, WorkError
 from csd.evaluation.png import encode_png
-from csd.evaluation.restore import DEFAULT_OVERLAP, DEFAULT_TILE, Runner, restore
+from csd.evaluation.restore import DEFAULT_OVERLAP, DEFAULT_TILE, PoolingRunner, Runner, restore
 
 # The output is held in memory, three bytes a pixel: 62 megapixels up-scaled by 4.
 MAX_OUTPUT_PIXELS = 1_000_000_000
@@ -246,6 +246,8 @@ def _grey_runner(run: Runner) -> Runner:
         luma = np.tensordot(_LUMA, y[0], axes=1)
         return np.broadcast_to(luma, (1, 3, *luma.shape))
 
+    if isinstance(run, PoolingRunner):
+        return PoolingRunner(grey, lambda small: _grey_runner(run.pooled_over(small)))
     return grey
 
 

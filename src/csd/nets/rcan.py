@@ -8,7 +8,11 @@ from csd.nets.layers import SlimConv2d, Upsampler
 
 
 class ChannelAttention(nn.Cell):
-    """Scale each channel by a gate computed from the channels' means over the image."""
+    """Scale each channel by a gate computed from the channels' means over the image.
+
+    Returns the result and the means, (N, m, 1, 1). `given`, of that shape, are other means, which
+    the gate takes to the share `trust` (0 or 1) instead of its own.
+    """
 
     def __init__(self, n_feats: int, n_squeezed: int):
         super().__init__()
@@ -16,10 +20,11 @@ class ChannelAttention(nn.Cell):
             [SlimConv2d(n_feats, n_squeezed, 1), SlimConv2d(n_squeezed, n_feats, 1)]
         )
 
-    def construct(self, x, m, s):
-        gate = ops.mean(x, (2, 3), True)
+    def construct(self, x, m, s, given=None, trust=0.0):
+        mean = ops.mean(x, (2, 3), True)
+        gate = mean if given is None else given * trust + mean * (1.0 - trust)
         gate = self.conv_du[1](ops.relu(self.conv_du[0](gate, m, s)), s, m)
-        return x * ops.sigmoid(gate)
+        return x * ops.sigmoid(gate), mean
 
 
 class RCAB(nn.Cell):
@@ -30,9 +35,10 @@ class RCAB(nn.Cell):
         self.body = nn.CellList([SlimConv2d(n_feats, n_feats), SlimConv2d(n_feats, n_feats)])
         self.caLayer = ChannelAttention(n_feats, n_squeezed)
 
-    def construct(self, x, m, s):
+    def construct(self, x, m, s, given=None, trust=0.0):
         r = self.body[1](ops.relu(self.body[0](x, m, m)), m, m)
-        return self.caLayer(r, m, s) + x
+        r, mean = self.caLayer(r, m, s, given, trust)
+        return r + x, mean
 
 
 class ResidualGroup(nn.Cell):
@@ -43,11 +49,12 @@ class ResidualGroup(nn.Cell):
         self.body = nn.CellList([RCAB(n_feats, n_squeezed) for _ in range(n_resblocks)])
         self.conv = SlimConv2d(n_feats, n_feats)
 
-    def construct(self, x, m, s):
-        r = x
-        for block in self.body:
-            r = block(r, m, s)
-        return self.conv(r, m, m) + x
+    def construct(self, x, m, s, given=None, trust=0.0):
+        r, means = x, ()
+        for i, block in enumerate(self.body):
+            r, mean = block(r, m, s, None if given is None else given[i], trust)
+            means += (mean,)
+        return self.conv(r, m, m) + x, means
 
 
 class RCAN(SlimmableSR):
@@ -97,10 +104,24 @@ class RCAN(SlimmableSR):
         return {**self.hyper, "n_feats": feats, "n_squeezed": squeezed}
 
     def construct(self, x, width=1.0):
+        return self.pooled(x, width)[0]
+
+    def pooled_shape(self, width: float) -> tuple[int, ...]:
+        """Shape of the means of `pooled` for one image."""
+        groups, blocks = self.hyper["n_resgroups"], self.hyper["n_resblocks"]
+        return groups, blocks, 1, slim(self.n_feats, width), 1, 1
+
+    def pooled(self, x, width, given=None, trust=0.0):
+        """The output, and the means of every channel attention, (groups, blocks, N, m, 1, 1).
+
+        Where `trust` is 1, `given`, of that shape with N or 1 images, stands in for the means of
+        x: a tile is so restored with what the attention saw in the whole image.
+        """
         m, s = slim(self.n_feats, width), slim(self.n_squeezed, width)
         h = self.head_conv(x + self.minus_mean, 3, m)
-        r = h
-        for group in self.body:
-            r = group(r, m, s)
+        r, means = h, ()
+        for i, group in enumerate(self.body):
+            r, group_means = group(r, m, s, None if given is None else given[i], trust)
+            means += (ops.stack(group_means),)
         r = self.upsampler(self.body_conv(r, m, m) + h, m)
-        return self.tail_conv(r, m, 3) + self.rgb_mean
+        return self.tail_conv(r, m, 3) + self.rgb_mean, ops.stack(means)
