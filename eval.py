@@ -13,8 +13,9 @@ DESCRIPTION = """PSNR and SSIM of a checkpoint, at every width it was trained at
   python eval.py --model bicubic --data_dir DATA --sets Set5 --scale 4
 
 A set is a name below DATA or DATA/benchmark, or a folder (<Set>/HR, DIV2K, or plain photographs).
-Writes metrics.json, per_image.csv and metrics.md, and with --save_images the pictures, into
---output_dir (default: output/eval)."""
+Writes metrics.json, per_image.csv and metrics.md, with several widths a curve of quality against
+speed and size, widths.svg, and with --save_images the pictures, into --output_dir (default:
+output/eval). --width also takes widths that were not trained; they are marked."""
 
 
 def _sets(names: Sequence[str], data_dir: str, scale: int) -> dict:
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("--model bicubic needs --scale 2, 3 or 4")
     output_dir = Path(config.runtime.output_dir or "output/eval")
 
-    net, meta, widths = None, {}, []
+    net, trained, widths = None, [], []
     if options.ckpt:
         from csd import runtime
         from csd.weights import load_network
@@ -61,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
                 f"{options.ckpt} was trained for scale {net.scale}, not {options.scale}; "
                 "leave --scale out or give the checkpoint of that scale"
             )
-        widths = options.width or meta.get("widths") or [1.0]
+        trained = meta.get("widths") or [1.0]
+        widths = list(dict.fromkeys(options.width or trained))
     scale = net.scale if net is not None else options.scale
 
     from tqdm import tqdm
@@ -72,7 +74,11 @@ def main(argv: Sequence[str]) -> int:
     methods = [evaluation.bicubic_method(scale, options.bicubic_kernel)]
     if net is not None:
         methods += evaluation.network_methods(
-            net, widths, self_ensemble=options.self_ensemble, tile=options.tile or None
+            net,
+            widths,
+            self_ensemble=options.self_ensemble,
+            tile=options.tile or None,
+            trained=trained,
         )
     bar = tqdm(total=sum(map(len, sets.values())), unit="image", disable=None)
 
@@ -91,8 +97,10 @@ def main(argv: Sequence[str]) -> int:
     )
     bar.close()
     evaluation.write_metrics(output_dir, metrics)
+    curve = evaluation.write_width_curve(output_dir, metrics)
     print(evaluation.console_table(metrics))
-    print(f"written: {output_dir / 'metrics.json'}, per_image.csv, metrics.md")
+    files = "per_image.csv, metrics.md" + (", widths.svg" if curve else "")
+    print(f"written: {output_dir / 'metrics.json'}, {files}")
     return 0
 
 

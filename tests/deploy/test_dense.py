@@ -19,6 +19,21 @@ def test_residual_scale_is_folded(reference_net, width):
     np.testing.assert_allclose(dense(ms.Tensor(image)).asnumpy(), outputs[width], atol=1e-3)
 
 
+@pytest.mark.parametrize("label", ["edsr_x4", "rcan_x2", "carn_x3"])
+def test_each_student_is_its_slice(reference_net, label):
+    """Also at widths that the reference knows nothing of, and of one and the same checkpoint."""
+    net, image, outputs = reference_net(label)
+    seen = []
+    for width in (1.0, 0.75, 0.5, 0.375, 0.25):
+        dense = dense_network(net, width)
+        found = dense(ms.Tensor(image[:1])).asnumpy()
+        np.testing.assert_allclose(found, net(ms.Tensor(image[:1]), width).asnumpy(), atol=1e-3)
+        if width in outputs:
+            np.testing.assert_allclose(found, outputs[width][:1], atol=1e-3)
+        seen.append(found)
+    assert all((a != b).any() for a, b in zip(seen, seen[1:], strict=False))
+
+
 def test_the_origin_is_not_changed(reference_net):
     net, _, _ = reference_net("edsr_x2")
     before = {k: v.asnumpy().copy() for k, v in net.parameters_dict().items()}

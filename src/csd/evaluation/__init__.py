@@ -23,6 +23,7 @@ from csd.evaluation.restore import (
     to_uint16,
 )
 from csd.evaluation.tables import console_table, markdown_table, read_metrics, write_metrics
+from csd.evaluation.widths import width_curve, write_width_curve
 
 __all__ = [
     "DEFAULT_OVERLAP",
@@ -54,8 +55,10 @@ __all__ = [
     "to_uint8",
     "to_uint16",
     "validate",
+    "width_curve",
     "write_comparison",
     "write_metrics",
     "write_photo",
     "write_report",
+    "write_width_curve",
 ]

@@ -48,17 +48,25 @@ def bicubic_method(scale: int, kernel: str = "matlab") -> Method:
 
 
 def network_methods(
-    net, widths: Sequence[float], *, self_ensemble: bool = False, tile: int | None = None
+    net,
+    widths: Sequence[float],
+    *,
+    self_ensemble: bool = False,
+    tile: int | None = None,
+    trained: Sequence[float] | None = None,
 ) -> list[Method]:
     """`net` at each width, once or, with `self_ensemble`, also as the mean of eight.
 
-    Each width is compiled once, on its first image. Raises InputError for an impossible width.
+    Each width is compiled once, on its first image. `trained`: the widths that were trained, which
+    marks the others in metrics and tables. Raises InputError for an impossible width.
     """
     methods = []
     for width in widths:
         run = make_runner(net, width)
         facts = {"parameters": count_parameters(net, width)}
         facts["multiply_adds"] = multiply_adds(net, width)
+        if trained is not None:
+            facts["trained"] = width in trained
         for ensemble in (False, True) if self_ensemble else (False,):
             methods.append(Method(width, _enlarge(run, net.scale, tile, ensemble), ensemble, facts))
     return methods

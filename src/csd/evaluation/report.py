@@ -183,7 +183,9 @@ def _student_scatter(measured: Sequence[ReportRun], sets: Sequence[str]) -> str:
     series = []
     for run in measured:
         plain = [
-            e for e in run.metrics["runs"] if e["width"] is not None and not e["self_ensemble"]
+            e
+            for e in run.metrics["runs"]
+            if e["width"] is not None and not e["self_ensemble"] and e.get("trained", True)
         ]
         if len(plain) < 2:
             continue

@@ -46,7 +46,8 @@ def write_metrics(output_dir: str | Path, metrics: dict) -> None:
     """Write what `evaluate` returned: metrics.json, per_image.csv and metrics.md (a table).
 
     metrics.json: {"model", "hyper", "scale", "ckpt", "runs": [{"width" (null: bicubic),
-    "self_ensemble", "label", "parameters", "multiply_adds", "sets": {name: {"psnr_y" (dB),
+    "self_ensemble", "label", "parameters", "multiply_adds", "trained" (false: a width that the
+    checkpoint can be cut to and that no training step has seen), "sets": {name: {"psnr_y" (dB),
     "ssim_y", "psnr_rgb" (dB), "ms_per_image", "images": {name: {"psnr_y", "ssim_y", "psnr_rgb",
     "ms"}}}}}]}; an infinite PSNR is the string "inf".
     """
@@ -98,7 +99,8 @@ def display_name(run: dict) -> str:
     """A run's name for people: `bicubic`, `width 0.25`, with a plus sign for self-ensemble."""
     if run["width"] is None:
         return "bicubic"
-    return f"width {run['width']}" + ("+" if run["self_ensemble"] else "")
+    name = f"width {run['width']}" + ("+" if run["self_ensemble"] else "")
+    return name if run.get("trained", True) else f"{name} (not trained)"
 
 
 def role_name(run: dict, runs: list[dict]) -> str:
@@ -106,7 +108,7 @@ def role_name(run: dict, runs: list[dict]) -> str:
     widths = {r["width"] for r in runs} - {None}
     if run["width"] is None or len(widths) < 2:
         return display_name(run)
-    role = "teacher" if run["width"] == max(widths) else "student"
+    role = "teacher" if run["width"] == 1.0 else "student"
     return f"{role}, {display_name(run)}"
 
 
