@@ -12,19 +12,29 @@ DESCRIPTION = """Up-scale photographs of any size and kind with a trained networ
 
   python infer.py --input photo.jpg                          the network that comes along
   python infer.py --ckpt best.ckpt --input folder --width 1.0 --output_dir out
+  python infer.py --ckpt best.ckpt --input folder --budget_ms 500
   python infer.py --ckpt edsr_x4_w0.25_dynamic.mindir --input '*.png' --compare
 
 Transparency, grey, 16 bits, colour profile and orientation are kept. Tiles are of a fixed size, so
 that memory is bounded and a result does not depend on the machine. Files that exist are skipped
-unless --overwrite; a file that cannot be read is named, and the rest go on."""
+unless --overwrite; a file that cannot be read is named, and the rest go on.
+
+--budget_ms N takes, for each photograph by its size, the widest trained width whose network takes
+at most N milliseconds for it, and says which; where none does, the narrowest. How long each width
+takes is measured once on this machine and kept in --cache_dir. The time is the network's, over all
+tiles of the photograph; reading, writing and the first compilation come on top."""
 
 
-def _restore_one(upscaler, methods, job, options, bar) -> str:
-    """Do one job; the line to print about it. `methods`: what a comparison shows."""
+def _restore_one(upscaler, budget, job, options, bar) -> str:
+    """Do one job; the line to print about it. `budget`, unless None, chooses the width."""
     from csd import evaluation
 
     started = time.monotonic()
     photo = evaluation.read_photo(job.source)
+    choice = []
+    if budget is not None:
+        upscaler, words = budget.choose(photo.size)
+        choice = [words]
     tile, _ = evaluation.tile_plan(upscaler.size, options.tile, options.self_ensemble)
     bar.reset(total=evaluation.count_tiles(*photo.size, tile))
     try:
@@ -39,12 +49,12 @@ def _restore_one(upscaler, methods, job, options, bar) -> str:
         )
         notes = photo.notes + evaluation.write_photo(job.output, restored)
         if job.compare:
-            evaluation.write_comparison(job.compare, photo, methods, upscaler.scale)
+            evaluation.write_comparison(job.compare, photo, _methods(upscaler), upscaler.scale)
     except MemoryError:
         raise WorkError("there is not enough memory for it; cut it into smaller pictures") from None
     (height, width), (tall, wide) = photo.size, restored.size
     line = f"{width}x{height} -> {wide}x{tall}, {time.monotonic() - started:.1f} s"
-    return "; ".join([line, *notes])
+    return "; ".join([line, *choice, *notes])
 
 
 def _methods(upscaler) -> list:
@@ -65,6 +75,9 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(
             "nothing to restore; name it with --input photo.jpg, a folder or a '*.jpg'"
         )
+
+    if options.budget_ms is not None and options.width is not None:
+        raise InputError("--budget_ms chooses the width itself; leave --width or --budget_ms out")
 
     from csd.evaluation.photo_files import find_photos, plan_jobs, printable
 
@@ -87,20 +100,33 @@ def main(argv: Sequence[str]) -> int:
 
     from csd import runtime
 
-    runtime.setup(config.runtime.device_target, cache_dir=config.data.cache_dir)
+    device = runtime.setup(config.runtime.device_target, cache_dir=config.data.cache_dir)
 
     from tqdm import tqdm
 
     from csd.deploy.upscaler import open_upscaler, shipped_checkpoint
+    from csd.evaluation.restore import PoolingRunner
 
     ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
     upscaler = open_upscaler(ckpt, width=options.width, scale=options.scale)
-    if upscaler.whole_image:
+    if upscaler.whole_image and not isinstance(upscaler.run, PoolingRunner):
         print(
-            f"note: {upscaler.name} looks at the whole image, so that tiles of {options.tile} "
-            "pixels only come near its result for the whole; a larger --tile comes nearer"
+            f"note: {upscaler.name} averages over the whole image, and an exported one over each "
+            "tile alone; its checkpoint comes much nearer to the whole"
         )
-    methods = _methods(upscaler) if options.compare else []
+    budget = None
+    if options.budget_ms is not None:
+        from csd.deploy.budget import open_budget
+
+        budget = open_budget(
+            ckpt,
+            upscaler,
+            options.budget_ms,
+            tile=options.tile,
+            self_ensemble=options.self_ensemble,
+            device=device.device_target,
+            cache_dir=config.data.cache_dir,
+        )
     failures: list[CSDError] = []
     for number, job in enumerate(waiting, 1):
         name = printable(job.source)
@@ -108,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
             desc=f"{number}/{len(waiting)} {name}", unit="tile", leave=False, disable=None
         ) as bar:
             try:
-                line = _restore_one(upscaler, methods, job, options, bar)
+                line = _restore_one(upscaler, budget, job, options, bar)
             except CSDError as error:
                 failures.append(error)
                 text = printable(error)

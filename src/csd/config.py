@@ -175,7 +175,10 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "lr_patch": Key(48, _number(int, 4), "side of the low-resolution training patch, pixels"),
         "augment": Key(True, _bool, "random flips and transposition"),
         "cache_dir": Key(
-            "", _text, "decoded images; $XDG_CACHE_HOME/csd if empty", (TRAIN, EVAL, LAB)
+            "",
+            _text,
+            "what is made once: decoded images, measured speeds; $XDG_CACHE_HOME/csd if empty",
+            (TRAIN, EVAL, LAB, INFER),
         ),
         "workers": Key(1, _count, "threads that make batches"),
     },
@@ -303,6 +306,12 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "scale": Key(None, _optional(_scale), "of the shipped checkpoint: 2 or 4 (4)", (INFER,)),
         "input": Key("", _text, "photograph, folder or glob", (INFER,)),
         "width": Key(None, _optional(_width), "else the narrowest trained width", (INFER,)),
+        "budget_ms": Key(
+            None,
+            _optional(_number(float, 0.001)),
+            "widest trained width whose network takes at most so many ms for each photograph",
+            (INFER,),
+        ),
         "tile": Key(192, _number(int, 16), "side of the low-resolution tiles", (INFER,)),
         "self_ensemble": Key(False, _bool, "mean over the eight flips and turns", (INFER,)),
         "format": Key(
@@ -410,7 +419,7 @@ def _parser(program: str, description: str) -> argparse.ArgumentParser:
         epilog="Every key may be given as --section.key=value:\n\n" + key_table(program),
     )
     parser.add_argument("--config", metavar="FILE", help="recipe, a YAML file (see configs/)")
-    for section in _SECTIONS[program]:
+    for section in dict.fromkeys((*_SECTIONS[program], *SCHEMA)):
         for name, key in SCHEMA[section].items():
             if program not in key.flags:
                 continue

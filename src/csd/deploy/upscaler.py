@@ -1,5 +1,6 @@
 """Open whatever holds a network, a checkpoint or an exported file, ready to up-scale images."""
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class Upscaler:
     run: float32 (1, 3, H, W), RGB 0..255 -> (1, 3, scale * H, scale * W); widths: those it was
     trained at, the narrowest first; size: the one (H, W) that it takes, or None for any;
     whole_image: every output pixel depends on the whole input, so that tiles are approximate;
-    at: a runner at another width, or None where the file holds one width only.
+    at: the runner at another width, made once, or None where the file holds one width only.
     """
 
     run: Runner
@@ -82,14 +83,15 @@ def _open_checkpoint(path: Path, width: float | None) -> Upscaler:
     widths = tuple(sorted(float(w) for w in meta.get("widths") or [1.0]))
     width = widths[0] if width is None else width
     check_width(net, width)
+    at = functools.cache(lambda other: make_runner(net, other))
     return Upscaler(
-        run=make_runner(net, width),
+        run=at(width),
         name=net.name,
         scale=net.scale,
         width=width,
         widths=widths,
         whole_image=sees_whole_image(net),
-        at=lambda other: make_runner(net, other),
+        at=at,
     )
 
 
