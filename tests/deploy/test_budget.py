@@ -156,7 +156,7 @@ def _no_points(content):
 @pytest.mark.parametrize(
     "spoil",
     [None, "", "[]", _zero_a_time, _lose_a_width, _other_sizes, _other_key, _no_points],
-    ids=str,
+    ids=lambda spoil: getattr(spoil, "__name__", repr(spoil)),
 )
 def test_a_damaged_table_is_measured_again(measure, spoil):
     measure()
