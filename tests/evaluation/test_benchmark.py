@@ -98,14 +98,35 @@ def test_tables_say_what_was_measured(small_set):
 
 
 def test_papers_figures_stand_beside_the_papers_model():
-    entry = {"psnr_y": 32.0, "ssim_y": 0.9, "images": {}}
-    runs = [{"width": None, "self_ensemble": False, "label": "bicubic", "sets": {"Set5": entry}}]
-    hyper = {"n_feats": 256, "n_resblocks": 32, "res_scale": 0.1}
-    result = {"model": "edsr", "hyper": hyper, "scale": 4, "ckpt": "x", "runs": runs}
-    text = markdown_table(result)
-    assert "| paper: 0.25, CSD+ | 2.70 M |  | 32.34/0.8974 |" in text
-    assert "paper" not in markdown_table({**result, "scale": 2})
-    assert "paper" not in markdown_table({**result, "hyper": {**hyper, "n_feats": 64}})
+    def table(*sets, **other):
+        entry = {"psnr_y": 32.0, "ssim_y": 0.9, "images": {}}
+        run = {"self_ensemble": True, "sets": dict.fromkeys(sets, entry)}
+        runs = [{**run, "width": w, "label": f"width_{w}_ensemble"} for w in (1.0, 0.25)]
+        hyper = {"n_feats": 256, "n_resblocks": 32, "res_scale": 0.1}
+        result = {"model": "edsr", "hyper": hyper, "scale": 4, "ckpt": "x", "runs": runs, **other}
+        return markdown_table(result)
+
+    rows = table("Set5", "Set14", "B100", "Urban100").splitlines()[4:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| width 1.0+", "| width 0.25+", "| paper: teacher, CSD+", "| paper: 0.25 alone+",
+        "| paper: 0.25, CSD+",
+    ]  # fmt: skip
+    assert rows[2:] == [
+        "| paper: teacher, CSD+ | 43.09 M |  | 32.60/0.9000 | 28.91/0.7893 | 27.77/0.7430 "
+        "| 26.79/0.8063 |  |",
+        "| paper: 0.25 alone+ | 2.70 M |  | 32.23/0.8957 | 28.63/0.7825 | 27.60/0.7366 "
+        "| 26.07/0.7851 |  |",
+        "| paper: 0.25, CSD+ | 2.70 M |  | 32.34/0.8974 | 28.72/0.7856 | 27.68/0.7396 "
+        "| 26.34/0.7948 |  |",
+    ]
+    assert "| paper: 0.25, CSD+ | 2.70 M |  |  | 28.72/0.7856 |  |" in table("mine", "Set14")
+    for text in (
+        table("mine"),
+        table("Set5", scale=2),
+        table("Set5", hyper={"n_feats": 64, "n_resblocks": 32}),
+        table("Set5", model="rcan"),
+    ):
+        assert "paper" not in text
 
 
 def test_rgb_is_reported_for_div2k():

@@ -129,7 +129,10 @@ def is_papers_model(metrics: dict) -> bool:
 
 
 def table_rows(metrics: dict) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the benchmark's table, the paper's rows last where its model is ours."""
+    """Header and rows of the benchmark's table.
+
+    The paper's figures come last, where its model is ours and it has figures of one of the sets.
+    """
     sets = list(metrics["runs"][0]["sets"])
     # RGB is DIV2K's convention; other sets are reported on Y.
     rgb = [name for name in sets if "div2k" in name.lower()]
@@ -145,7 +148,7 @@ def table_rows(metrics: dict) -> tuple[list[str], list[list[str]]]:
         times = [i["ms"] for s in sets for i in results[s]["images"].values() if "ms" in i]
         row.append(f"{sum(times) / len(times):.1f}" if times else "")
         rows.append(row)
-    if is_papers_model(metrics):
+    if is_papers_model(metrics) and not set(sets).isdisjoint(_PAPER_SETS):
         for name, width, psnr, ssim in _PAPER:
             values = {s: f"{p:.2f}/{q:.4f}" for s, p, q in zip(_PAPER_SETS, psnr, ssim)}  # noqa: B905
             row = [f"{name}+", _PAPER_PARAMETERS[width], "", *(values.get(s, "") for s in sets)]
