@@ -1,11 +1,15 @@
 """What tests share: quiet MindSpore on the CPU, reference files, photographs where present."""
 
+import base64
+import io
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "3")
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,3 +35,52 @@ def mindspore_cpu():
     from csd import runtime
 
     runtime.setup(device_target="CPU", seed=1)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Headless Chromium that logs its console and its requests."""
+    webdriver = pytest.importorskip("selenium.webdriver")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no Chromium with its driver; apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage",
+                 "hide-scrollbars", "window-size=1280,900",
+                 f"user-data-dir={tmp_path / 'profile'}"):  # fmt: skip
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def show(browser):
+    """Function: make the browser a screen of this size, a phone's or a desk's, light or dark."""
+
+    def set_screen(width: int, height: int, scheme: str) -> None:
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        wanted = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wanted})
+
+    return set_screen
+
+
+@pytest.fixture
+def shoot(browser, tmp_path):
+    """Function: write what the browser shows as NAME.png, of 256 colours.
+
+    CSD_SCREENSHOTS names the folder: `docs/images` for those of the README.
+    """
+
+    def take(name: str) -> Path:
+        shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+        path = Path(os.environ.get("CSD_SCREENSHOTS") or tmp_path) / f"{name}.png"
+        with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as picture:
+            picture.convert("RGB").quantize(256).save(path, optimize=True)
+        return path
+
+    return take

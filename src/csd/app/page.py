@@ -10,7 +10,10 @@ from csd.errors import CSDError, InputError
 # No fonts, scripts or statistics from elsewhere: the page works without a network.
 _FONTS = ["system-ui", "sans-serif"]
 _MONO = ["ui-monospace", "monospace"]
-_CSS = ".failed { color: #c0341d; font-weight: 600; } footer { display: none !important; }"
+_CSS = """
+.failed { color: #c0341d; font-weight: 600; } footer { display: none !important; }
+@media (max-width: 560px) { main { padding: 8px !important; } }
+"""
 _ACCEPTED = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"]
 
 
