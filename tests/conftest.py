@@ -1,7 +1,6 @@
 """What tests share: quiet MindSpore on the CPU, reference files, photographs where present."""
 
 import base64
-import io
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 os.environ.setdefault("GLOG_v", "3")
 
 import pytest
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,7 +69,7 @@ def show(browser):
 
 @pytest.fixture
 def shoot(browser, tmp_path):
-    """Function: write what the browser shows as NAME.png, of 256 colours.
+    """Function: write what the browser shows as NAME.png.
 
     CSD_SCREENSHOTS names the folder: `docs/images` for those of the README.
     """
@@ -79,8 +77,7 @@ def shoot(browser, tmp_path):
     def take(name: str) -> Path:
         shot = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
         path = Path(os.environ.get("CSD_SCREENSHOTS") or tmp_path) / f"{name}.png"
-        with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as picture:
-            picture.convert("RGB").quantize(256).save(path, optimize=True)
+        path.write_bytes(base64.b64decode(shot["data"]))
         return path
 
     return take

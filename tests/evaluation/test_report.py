@@ -141,6 +141,8 @@ def test_ticks_are_round_numbers():
     assert nice_ticks(0.0, 10.0) == [0, 2, 4, 6, 8, 10]
     assert nice_ticks(28.3, 32.1) == [29, 30, 31, 32]
     assert log_ticks(900, 60000) == [1000, 2000, 5000, 10000, 20000, 50000]
+    svg = chart([Series("a", [(0, 0.0002), (1, 0.0009)])], title="t", x_label="x", y_label="y")
+    assert re.findall(r">(\d+e-\d)</text>", svg) == ["2e-4", "4e-4", "6e-4", "8e-4"]
     assert log_ticks(1, 1e6) == [10.0**e for e in range(7)]
 
 
@@ -160,7 +162,7 @@ def test_crop_is_where_the_images_differ():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "height"), [(1280, 1500), (390, 1300)])
+@pytest.mark.parametrize(("width", "height"), [(1000, 760), (390, 844)])
 def test_page_in_a_browser(runs, tmp_path, browser, show, shoot, width, height):
     """Phone and desk, light and dark, in headless Chromium: drawn, nothing too wide, no errors.
 
@@ -175,10 +177,15 @@ def test_page_in_a_browser(runs, tmp_path, browser, show, shoot, width, height):
         browser.get((tmp_path / "page.html").as_uri())
         overflow = "return document.documentElement.scrollWidth - window.innerWidth"
         assert browser.execute_script(overflow) <= 0
-        with Image.open(shoot(f"report_{width}_{scheme}")) as picture:
+        size = "desk" if width > 600 else "phone"
+        with Image.open(shoot(f"report_{size}_{scheme}")) as picture:
             assert picture.size == (width, height)
             pixels = np.asarray(picture.convert("L")).astype(float)
         assert pixels.std() > 5
         means[scheme] = pixels.mean()
+        script = "document.querySelectorAll('.charts').forEach(e => e.scrollIntoView())"
+        browser.execute_script(script)
+        with Image.open(shoot(f"charts_{size}_{scheme}")) as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
     assert means["light"] > 150 > means["dark"]
     assert browser.get_log("browser") == []

@@ -10,10 +10,9 @@ from csd.errors import CSDError, InputError
 # No fonts, scripts or statistics from elsewhere: the page works without a network.
 _FONTS = ["system-ui", "sans-serif"]
 _MONO = ["ui-monospace", "monospace"]
-_CSS = """
-.failed { color: #c0341d; font-weight: 600; } footer { display: none !important; }
-@media (max-width: 560px) { main { padding: 8px !important; } }
-"""
+_CSS = ".failed { color: #c0341d; font-weight: 600; } footer { display: none !important; }"
+# Gradio confines what it is given as CSS to the inside of the page; this is about its margin.
+_HEAD = "<style>@media (max-width: 560px) { main { padding: 8px !important; } }</style>"
 _ACCEPTED = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"]
 
 
@@ -77,14 +76,12 @@ def build_page(session: Session):
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(
             f"<h1>Photographs, {up.scale} times larger</h1>"
-            f"<p>{escape(up.name.upper())} x{up.scale}. Nothing leaves the machine that serves "
-            "this page.</p>"
+            f"<p>{escape(up.name.upper())} x{up.scale}, for photographs of {limits}. Nothing "
+            "leaves the machine that serves this page.</p>"
         )
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
-                upload = gr.File(
-                    label=f"A photograph ({limits})", file_types=_ACCEPTED, elem_id="upload"
-                )
+                upload = gr.File(label="A photograph", file_types=_ACCEPTED, elem_id="upload")
                 width = gr.Radio(choices, value=choices[0][1], label="Network", elem_id="width")
                 summary = gr.HTML(elem_id="summary")
                 download = gr.DownloadButton(
@@ -132,6 +129,7 @@ def serve(session: Session, *, host: str, port: int):
             footer_links=[],
             theme=gr.themes.Default(font=_FONTS, font_mono=_MONO),
             css=_CSS,
+            head=_HEAD,
             show_error=False,
             quiet=True,
             prevent_thread_lock=True,

@@ -69,6 +69,9 @@ def _short(value: float) -> str:
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:g}{name}"
+    if 0 < abs(value) < 0.01:  # 0.0004 would reach into the axis' label
+        mantissa, exponent = f"{value:e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
     return f"{value:g}"
 
 
