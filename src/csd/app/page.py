@@ -11,8 +11,6 @@ from csd.errors import CSDError, InputError
 _FONTS = ["system-ui", "sans-serif"]
 _MONO = ["ui-monospace", "monospace"]
 _CSS = ".failed { color: #c0341d; font-weight: 600; } footer { display: none !important; }"
-# Gradio confines what it is given as CSS to the inside of the page; this is about its margin.
-_HEAD = "<style>@media (max-width: 560px) { main { padding: 8px !important; } }</style>"
 _ACCEPTED = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"]
 
 
@@ -129,7 +127,6 @@ def serve(session: Session, *, host: str, port: int):
             footer_links=[],
             theme=gr.themes.Default(font=_FONTS, font_mono=_MONO),
             css=_CSS,
-            head=_HEAD,
             show_error=False,
             quiet=True,
             prevent_thread_lock=True,
