@@ -1,5 +1,6 @@
 """Devices, the oneDNN guard, and entry points that answer at once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,16 @@ def test_help_loads_nothing_heavy(program):
     assert "usage" in done.stdout.lower()
     loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
     assert not loaded & {"mindspore", "torch", "cv2", "scipy", "numba", "gradio"}
+
+
+def test_numba_prefers_threads_that_end_with_the_process(monkeypatch, tmp_path):
+    """With TBB a run bound to one processor could print its last line and never end."""
+    from csd.runtime import prepare_environment
+
+    monkeypatch.delenv("NUMBA_THREADING_LAYER_PRIORITY", raising=False)
+    prepare_environment(tmp_path)
+    layers = os.environ["NUMBA_THREADING_LAYER_PRIORITY"].split()
+    assert layers.index("tbb") == len(layers) - 1
+    monkeypatch.setenv("NUMBA_THREADING_LAYER_PRIORITY", "tbb omp workqueue")
+    prepare_environment(tmp_path)
+    assert os.environ["NUMBA_THREADING_LAYER_PRIORITY"] == "tbb omp workqueue"

@@ -124,6 +124,9 @@ def prepare_environment(cache_dir: str | Path | None = None) -> None:
         os.environ.setdefault("MS_NODE_TIMEOUT", _PATIENCE)
     cache = Path(cache_dir) if cache_dir else default_cache_dir()
     os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
+    # TBB, which numba takes first where the system has it, can wait for ever when the process ends
+    # and has one processor.
+    os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp workqueue tbb")
     if importlib.util.find_spec("mindspore") is None:
         raise InputError("MindSpore is not installed; `pip install -r requirements.txt` brings it")
     try:
