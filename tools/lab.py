@@ -19,10 +19,10 @@ Interrupted, or after a failure, the same command goes on; finished runs are not
 
 
 def main(argv: Sequence[str]) -> int:
-    from csd.lab.plan import SMOKE
-
     config = load_config(LAB, argv, DESCRIPTION)
     if config.lab.smoke:
+        from csd.lab.plan import SMOKE
+
         config = load_config(LAB, argv, DESCRIPTION, preset=SMOKE)
     config.runtime.output_dir = config.runtime.output_dir or "output/lab"
 
