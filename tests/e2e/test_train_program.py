@@ -43,5 +43,5 @@ def test_terminated_then_interrupted_then_out_of_disk(recipe, launch, rows, tmp_
     assert "error: cannot write " in program.output and "File too large" in program.output
     assert "Traceback" not in program.output
     assert _step(folder) == lives[1]
-    assert not list(folder.rglob(".*"))  # no half-written file is left
+    assert not list(folder.rglob(".*.tmp"))  # no half-written file is left
     assert not list(here.iterdir())  # and nothing was written beside the run folder

@@ -120,8 +120,9 @@ def _notes(results: dict) -> list[str]:
         "The scores are those of the last step: no checkpoint was chosen by its score.",
     ]
     table = results["calibration"]
-    if "time" in _readings(results) and table:
-        reference = table["reference"]
+    reference = table["reference"] if table else None
+    # Where all cells of the reference failed there is no budget to tell of.
+    if "time" in _readings(results) and table and reference in table["ms_per_step"]:
         budget = table["ms_per_step"][reference] * table["reference_steps"] / 1000
         notes.append(
             f"Equal wall time: as many steps as fit into the {budget:.0f} s of {reference}'s "
