@@ -21,6 +21,7 @@ def test_residual_scale_is_folded(reference_net, width):
     np.testing.assert_allclose(dense(ms.Tensor(image)).asnumpy(), outputs[width], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label", ["edsr_x4", "rcan_x2", "carn_x3"])
 def test_each_student_is_its_slice(reference_net, label):
     """Also at widths that the reference knows nothing of, and of one and the same checkpoint."""
