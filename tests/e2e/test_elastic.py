@@ -139,3 +139,28 @@ def test_a_budget_and_a_width_exclude_each_other(tmp_path, capsys):
         error = capsys.readouterr().err
         assert error.startswith("error: command line: infer.budget_ms must") and wrong in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.nightly
+def test_quality_rises_with_width(shared_data, tmp_path):
+    settings = {
+        "model.name": "edsr", "model.scale": 2, "model.n_feats": 32, "model.n_resblocks": 2,
+        "data.lr_patch": 16, "data.val_images": 1,
+        "train.teacher": "none", "train.widths": "0.5,0.25", "train.batch_size": 8,
+        "train.epochs": 1, "train.iterations": 600,
+        "optim.lr": 1e-3, "optim.schedule": "cosine", "optim.warmup": 20,
+        "loss.vgg": "random", "loss.vgg_arch": "vgg16", "loss.negatives": 2,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, ROOT / "train.py", "--recipe=csd", "--device_target=CPU",
+         f"--data_dir={shared_data / 'photos'}", f"--cache_dir={tmp_path / 'cache'}",
+         f"--output_dir={tmp_path}", *(f"--{key}={value}" for key, value in settings.items())],
+        capture_output=True, text=True, timeout=3600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    call = ["--ckpt", tmp_path / "last.ckpt", "--data_dir", shared_data / "benchmark"]
+    assert program("eval")(*call, "--sets", "Set5", "--output_dir", tmp_path / "set5") == 0
+    runs = json.loads((tmp_path / "set5" / "metrics.json").read_text())["runs"][1:]
+    assert [run["width"] for run in runs] == [1.0, 0.5, 0.25]
+    quality = [run["sets"]["Set5"]["psnr_y"] for run in runs]
+    assert quality[0] > quality[1] > quality[2] > 25, quality
