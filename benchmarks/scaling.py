@@ -5,9 +5,10 @@
 Step time and peak memory against the number of negatives, the batch, the LR patch, the student's
 width and the residual blocks; the seconds until the first step is done against depth, with and
 without the framework's graph cache; two processes of half the threads against one. Each prints one
-Markdown table. Everything else is EDSR 8 x 64, x4, batch 16, LR patch 48, VGG-19 of random weights,
-K = 10. Every line is a process of its own; a line's time is the median of all its steps, its memory
-the peak. `--small` does the same with tiny sizes, to see that it works.
+Markdown table. Everything else is EDSR 8 x 64, x4, VGG-19 of random weights, and batch 16, LR patch
+48, K = 10 (`k`, `ranks`) or batch 8, LR patch 32, K = 4. Every line is a process of its own; a
+line's time is the median of all its steps, its memory the peak. `--small` does the same with tiny
+sizes, to see that it works.
 """
 
 import argparse
@@ -38,17 +39,19 @@ BASE = {
     "optim.schedule": "constant",
     "runtime.device_target": "CPU",
 }
+# A quarter of the work, for what shows its growth as well at that size.
+MEDIUM = {"train.batch_size": 8, "data.lr_patch": 32, "loss.negatives": 4}
 SMALL = {"train.batch_size": 2, "data.lr_patch": 8, "loss.negatives": 2, "model.n_resblocks": 2}
 
 # Section: what the first column says, the setting that it changes, its values, those of --small,
 # and what else differs from BASE.
 SECTIONS = {
     "k": ("K", "loss.negatives", (1, 4, 10, 16), (1, 2), {}),
-    # No more negatives than the smallest batch has images, so that only the batch changes.
-    "batch": ("batch", "train.batch_size", (4, 8, 16, 32), (2, 4), {"loss.negatives": 4}),
-    "patch": ("LR patch", "data.lr_patch", (24, 32, 48, 64), (8, 16), {}),
-    "width": ("student's width", "train.widths", (0.125, 0.25, 0.5, 0.75), (0.25, 0.5), {}),
-    "blocks": ("blocks", "model.n_resblocks", (2, 8, 16, 32), (1, 2), {}),
+    # As many negatives as the smallest batch has images, so that only the batch changes.
+    "batch": ("batch", "train.batch_size", (4, 8, 16, 32), (2, 4), MEDIUM),
+    "patch": ("LR patch", "data.lr_patch", (16, 24, 32, 48), (8, 16), MEDIUM),
+    "width": ("student's width", "train.widths", (0.125, 0.25, 0.5, 0.75), (0.25, 0.5), MEDIUM),
+    "blocks": ("blocks", "model.n_resblocks", (2, 8, 16, 32), (1, 2), MEDIUM),
 }
 
 # What a start costs does not depend on the size of the batch.
@@ -65,6 +68,8 @@ SMALL_DEPTHS = {
     "EDSR 1 x 16": {"model.n_feats": 16, "model.n_resblocks": 1},
     "EDSR 4 x 16": {"model.n_feats": 16, "model.n_resblocks": 4},
 }
+# The networks that show what the framework's graph cache would save.
+CACHED = ("EDSR 16 x 64", "EDSR 4 x 16")
 
 
 def words(settings: dict) -> list[str]:
@@ -75,13 +80,14 @@ def words(settings: dict) -> list[str]:
 # --- the process that is measured -----------------------------------------------------------------
 
 
-def child(settings: Sequence[str], started: float, steps: int, output: str) -> None:
+def child(settings: Sequence[str], started: float, steps: int, output: str, vgg: bool) -> None:
     """Run a recipe's own step on random patches and write what it took, as JSON.
 
     Args:
         settings: the command line of train.py.
         started: `time.time()` just before this process was started.
         output: file to write; of several ranks each appends its number.
+        vgg: also time the encoder's pass over the negatives alone, when all else is measured.
     """
     from csd import runtime
     from csd.config import TRAIN, load_config
@@ -117,6 +123,7 @@ def child(settings: Sequence[str], started: float, steps: int, output: str) -> N
         "losses": losses,
         "seconds": seconds,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "vgg": vgg_seconds(config) if vgg else None,
     }
     Path(f"{output}{device.rank}").write_text(json.dumps(found))
 
@@ -132,6 +139,25 @@ def random_batch(config) -> list:
     if config.train.recipe == "csd":
         sizes.append((config.loss.negatives, patch))
     return [ms.Tensor(rng.integers(0, 256, (n, 3, p, p), np.uint8)) for n, p in sizes]
+
+
+def vgg_seconds(config) -> float:
+    """Median time of the encoder's forward pass over the negatives at HR size."""
+    import mindspore as ms
+    import numpy as np
+
+    from csd.training.recipe import create_encoder
+
+    encoder = create_encoder(config.loss)
+    side = config.model.scale * config.data.lr_patch
+    shape = (config.loss.negatives, 3, side, side)
+    images = ms.Tensor(np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32))
+    seconds = []
+    for _ in range(4):
+        start = time.perf_counter()
+        encoder(images)[-1].asnumpy()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[1:])  # the first compiles
 
 
 def name_kernels() -> None:
@@ -163,14 +189,19 @@ def name_kernels() -> None:
 
 
 def measure(
-    settings: dict, steps: int, *, environ: dict | None = None, ranks: int = 1
+    settings: dict,
+    steps: int,
+    *,
+    environ: dict | None = None,
+    ranks: int = 1,
+    extra: Sequence[str] = (),
 ) -> list[dict]:
     """What `child` found with these settings, of each rank."""
     with tempfile.TemporaryDirectory() as folder:
         output = f"{folder}/rank"
         command = [
             __file__, *words(settings), "--child", output, "--steps", str(steps),
-            "--started", str(time.time()),
+            "--started", str(time.time()), *extra,
         ]  # fmt: skip
         env = {**os.environ, "GLOG_v": "4", **(environ or {})}
         if ranks == 1:
@@ -201,20 +232,23 @@ def grow(name: str, args: argparse.Namespace) -> None:
 
     title, key, values, small, other = SECTIONS[name]
     base = {**BASE, **other, **(SMALL if args.small else {})}
+    extra = ["--vgg"] if name == "k" else []
+    last, line = (" VGG forward of K, s |", "--:|") if extra else ("", "")
     print(
-        f"| {title} | step s | images/s | 10^12 multiply-adds | 10^9 a second | peak GiB |\n"
-        "|--:|--:|--:|--:|--:|--:|"
+        f"| {title} | step s | images/s | 10^12 multiply-adds | 10^9 a second | peak GiB |{last}\n"
+        f"|--:|--:|--:|--:|--:|--:|{line}"
     )
     for value in small if args.small else values:
         settings = {**base, key: value}
-        rounds = [measure(settings, args.steps)[0] for _ in range(args.rounds)]
+        rounds = [measure(settings, args.steps, extra=extra)[0] for _ in range(args.rounds)]
         seconds = median(s for found in rounds for s in found["seconds"])
         config = load_config(TRAIN, words(settings))
         work = sum(step_multiply_adds(config))
         print(
             f"| {value} | {seconds:.3f} | {config.train.batch_size / seconds:.2f} "
             f"| {work / 1e12:.3f} | {work / seconds / 1e9:.0f} "
-            f"| {max(found['peak_gib'] for found in rounds):.2f} |",
+            f"| {max(found['peak_gib'] for found in rounds):.2f} |"
+            + (f" {median(found['vgg'] for found in rounds):.3f} |" if extra else ""),
             flush=True,
         )
 
@@ -229,7 +263,7 @@ def startup(args: argparse.Namespace) -> None:
         settings = {**BASE, **START, **depth}
         expected = None
         with tempfile.TemporaryDirectory() as folder:
-            for cache in ("off", "written", "read"):
+            for cache in ("off", "written", "read") if name in CACHED else ("off",):
                 rounds = []
                 for number in range(args.rounds):
                     # An empty folder each time, or the first of those that were filled.
@@ -285,9 +319,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=1, help="processes for each line (1)")
     for hidden in ("child", "started"):
         parser.add_argument(f"--{hidden}", help=argparse.SUPPRESS)
+    parser.add_argument("--vgg", action="store_true", help=argparse.SUPPRESS)
     args, settings = parser.parse_known_args(argv)
     if args.child:
-        child(settings, float(args.started), args.steps, args.child)
+        child(settings, float(args.started), args.steps, args.child, args.vgg)
     elif settings or not args.section:
         parser.error(f"unknown {settings[0]}" if settings else "name a section")
     elif args.section == "startup":
