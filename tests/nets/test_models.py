@@ -156,3 +156,32 @@ def test_training_shuffles_pixels_as_inference_does(factor, mindspore_cpu):
         made.append((y.asnumpy(), gradient.asnumpy()))
     for one, other in zip(*made, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_training_weighs_channels_as_inference_does(mindspore_cpu):
+    import mindspore as ms
+    from mindspore import nn, ops
+
+    from csd.nets.rcan import ChannelAttention
+
+    class Weighed(nn.Cell):
+        def __init__(self):
+            super().__init__()
+            self.attention = ChannelAttention(6, 3)
+
+        def construct(self, x, weights):
+            y, means = self.attention(x, 5, 2)
+            return ops.reduce_sum(y * weights), y, means
+
+    rng = np.random.default_rng(0)
+    x, weights = (ms.Tensor(rng.normal(size=(2, 5, 4, 3)).astype(np.float32)) for _ in range(2))
+    net, made = Weighed(), []
+    for training in (True, False):
+        net.set_train(training)
+        step = ops.value_and_grad(net, 0, net.trainable_params(), has_aux=True)
+        (_, *outputs), (to_x, to_parameters) = step(x, weights)
+        made.append([t.asnumpy() for t in (*outputs, to_x, *to_parameters)])
+    assert len(made[0]) == 7
+    for one, other in zip(*made, strict=True):
+        assert np.abs(other).max() > 0
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
