@@ -158,26 +158,28 @@ def test_training_shuffles_pixels_as_inference_does(factor, mindspore_cpu):
         np.testing.assert_array_equal(one, other)
 
 
-def test_training_weighs_channels_as_inference_does(mindspore_cpu):
+def test_channels_are_weighed_by_rows_as_by_broadcasting(mindspore_cpu):
     import mindspore as ms
     from mindspore import nn, ops
 
     from csd.nets.rcan import ChannelAttention
 
     class Weighed(nn.Cell):
-        def __init__(self):
+        def __init__(self, by_rows):
             super().__init__()
             self.attention = ChannelAttention(6, 3)
+            self.attention.by_rows = by_rows
 
         def construct(self, x, weights):
-            y, means = self.attention(x, 5, 2)
+            y, means = self.attention(x, 5, 2, None, 0.0)
             return ops.reduce_sum(y * weights), y, means
 
     rng = np.random.default_rng(0)
     x, weights = (ms.Tensor(rng.normal(size=(2, 5, 4, 3)).astype(np.float32)) for _ in range(2))
-    net, made = Weighed(), []
-    for training in (True, False):
-        net.set_train(training)
+    state, made = Weighed(True).parameters_dict(), []
+    for by_rows in (True, False):
+        net = Weighed(by_rows)
+        ms.load_param_into_net(net, state)
         step = ops.value_and_grad(net, 0, net.trainable_params(), has_aux=True)
         (_, *outputs), (to_x, to_parameters) = step(x, weights)
         made.append([t.asnumpy() for t in (*outputs, to_x, *to_parameters)])

@@ -4,6 +4,7 @@ import mindspore as ms
 
 from csd.nets import SlimmableSR, create_model, extract_student
 from csd.nets.layers import SlimConv2d
+from csd.nets.rcan import ChannelAttention
 
 
 def dense_network(net: SlimmableSR, width: float) -> SlimmableSR:
@@ -34,6 +35,9 @@ def dense_network(net: SlimmableSR, width: float) -> SlimmableSR:
             value = student.parameters_dict()[name].asnumpy()
             parameter.set_data(ms.Tensor(value * scale if ".conv2." in name else value))
         student = folded
+    for _, cell in student.cells_and_names():
+        if isinstance(cell, ChannelAttention):
+            cell.by_rows = False  # other runtimes do well with the plain product, and know it
     student.set_train(False)
     return student
 

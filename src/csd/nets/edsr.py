@@ -3,12 +3,13 @@
 from mindspore import nn, ops
 
 from csd.nets.base import SlimmableSR, slim
-from csd.nets.layers import SlimConv2d, Upsampler
+from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
 
 
 class ResidualBlock(nn.Cell):
     """r + res_scale * conv2(relu(conv1(r)))"""
 
+    @compiled_once
     def __init__(self, n_feats: int, res_scale: float):
         super().__init__()
         self.conv1 = SlimConv2d(n_feats, n_feats)

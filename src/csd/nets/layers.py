@@ -15,6 +15,10 @@ from mindspore.common.initializer import Uniform, initializer
 # Mean of the DIV2K training images, RGB, 0..255: every published EDSR, RCAN and CARN uses it.
 RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
 
+# For the `__init__` of a block that a network repeats: its graph is derived and simplified once and
+# then inlined wherever it occurs. The block's `construct` must not have default values.
+compiled_once = ms.lazy_inline(policy="front")
+
 
 def per_channel(values: tuple[float, ...]) -> ms.Tensor:
     """Constants shaped (1, C, 1, 1), float32, that broadcast over images (N, C, H, W)."""
@@ -68,7 +72,7 @@ def fold_shuffle(x, channels: int, factor: int):
 
 
 def channel_means(x):
-    """Means over the image of (N, C, H, W) whose shape is known: (N, C, 1, 1).
+    """Means over the image of x (N, C, H, W): (N, C, 1, 1).
 
     A reduction of rows; over two axes of four it and its gradient take twice the time on the CPU.
     """
@@ -78,10 +82,11 @@ def channel_means(x):
 
 
 def scale_channels(x, gates):
-    """x (N, C, H, W), whose shape is known, times gates (N, C, 1, 1).
+    """x (N, C, H, W) times gates (N, C, 1, 1).
 
-    Broadcast as it is written, the CPU's product keeps two indices of eight bytes for every element
-    of x, for as long as its graph lives, and its gradient two more; of equal shapes it keeps none.
+    Where it broadcasts, the CPU's product keeps two indices of eight bytes for every element of x,
+    for as long as its graph lives, and its gradient two more; of equal shapes it keeps none. In an
+    RCAN of 200 blocks a tile of 240 x 240 pixels costs 12 GB of indices.
     """
     batch, channels, height, width = x.shape
     shape = (batch * channels, height * width)

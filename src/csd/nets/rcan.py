@@ -5,14 +5,21 @@ from mindspore import nn, ops
 
 from csd.errors import InputError
 from csd.nets.base import SlimmableSR, slim
-from csd.nets.layers import SlimConv2d, Upsampler, channel_means, scale_channels
+from csd.nets.layers import (
+    SlimConv2d,
+    Upsampler,
+    channel_means,
+    compiled_once,
+    scale_channels,
+)
 
 
 class ChannelAttention(nn.Cell):
     """Scale each channel by a gate computed from the channels' means over the image.
 
     Returns the result and the means, (N, m, 1, 1). `given`, of that shape, are other means, which
-    the gate takes to the share `trust` (0 or 1) instead of its own.
+    the gate takes to the share `trust` (0 or 1) instead of its own. `by_rows` computes the same in
+    the way that suits MindSpore on the CPU.
     """
 
     def __init__(self, n_feats: int, n_squeezed: int):
@@ -22,23 +29,23 @@ class ChannelAttention(nn.Cell):
         )
         self.by_rows = ms.get_context("device_target") == "CPU"
 
-    def construct(self, x, m, s, given=None, trust=0.0):
-        by_rows = self.training and self.by_rows
-        mean = channel_means(x) if by_rows else ops.mean(x, (2, 3), True)
+    def construct(self, x, m, s, given, trust):
+        mean = channel_means(x) if self.by_rows else ops.mean(x, (2, 3), True)
         gate = mean if given is None else given * trust + mean * (1.0 - trust)
         gate = ops.sigmoid(self.conv_du[1](ops.relu(self.conv_du[0](gate, m, s)), s, m))
-        return scale_channels(x, gate) if by_rows else x * gate, mean
+        return scale_channels(x, gate) if self.by_rows else x * gate, mean
 
 
 class RCAB(nn.Cell):
     """Residual channel attention block."""
 
+    @compiled_once
     def __init__(self, n_feats: int, n_squeezed: int):
         super().__init__()
         self.body = nn.CellList([SlimConv2d(n_feats, n_feats), SlimConv2d(n_feats, n_feats)])
         self.caLayer = ChannelAttention(n_feats, n_squeezed)
 
-    def construct(self, x, m, s, given=None, trust=0.0):
+    def construct(self, x, m, s, given, trust):
         r = self.body[1](ops.relu(self.body[0](x, m, m)), m, m)
         r, mean = self.caLayer(r, m, s, given, trust)
         return r + x, mean
@@ -47,16 +54,18 @@ class RCAB(nn.Cell):
 class ResidualGroup(nn.Cell):
     """Blocks, a convolution, and the group's input added."""
 
+    @compiled_once
     def __init__(self, n_feats: int, n_squeezed: int, n_resblocks: int):
         super().__init__()
         self.body = nn.CellList([RCAB(n_feats, n_squeezed) for _ in range(n_resblocks)])
         self.conv = SlimConv2d(n_feats, n_feats)
 
-    def construct(self, x, m, s, given=None, trust=0.0):
+    def construct(self, x, m, s, given, trust):
         r, means = x, ()
         for i, block in enumerate(self.body):
             r, mean = block(r, m, s, None if given is None else given[i], trust)
-            means += (mean,)
+            if given is not None:
+                means += (mean,)
         return self.conv(r, m, m) + x, means
 
 
@@ -125,6 +134,7 @@ class RCAN(SlimmableSR):
         r, means = h, ()
         for i, group in enumerate(self.body):
             r, group_means = group(r, m, s, None if given is None else given[i], trust)
-            means += (ops.stack(group_means),)
+            if given is not None:
+                means += (ops.stack(group_means),)
         r = self.upsampler(self.body_conv(r, m, m) + h, m)
-        return self.tail_conv(r, m, 3) + self.rgb_mean, ops.stack(means)
+        return self.tail_conv(r, m, 3) + self.rgb_mean, means if given is None else ops.stack(means)
