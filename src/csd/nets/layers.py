@@ -12,6 +12,8 @@ import numpy as np
 from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
+from csd.nets.convolution import Convolution
+
 # Mean of the DIV2K training images, RGB, 0..255: every published EDSR, RCAN and CARN uses it.
 RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
 
@@ -35,6 +37,7 @@ class SlimConv2d(nn.Cell):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
         self.padding = kernel_size // 2
+        self.convolution = Convolution(in_channels, out_channels)
         bound = 1.0 / math.sqrt(in_channels * kernel_size**2)
         shape = (out_channels, in_channels, kernel_size, kernel_size)
         self.weight = ms.Parameter(initializer(Uniform(bound), shape), name="weight")
@@ -47,7 +50,7 @@ class SlimConv2d(nn.Cell):
             weight, bias = weight[:out_channels], bias[:out_channels]
         if in_channels < self.in_channels:
             weight = weight[:, :in_channels]
-        return ops.conv2d(x, weight, bias, 1, "pad", self.padding)
+        return self.convolution(x, weight, bias)
 
 
 def pixel_shuffle(x, channels: int, factor: int):

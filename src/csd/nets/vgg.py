@@ -7,6 +7,7 @@ import numpy as np
 from mindspore import nn, ops
 
 from csd.errors import InputError
+from csd.nets.convolution import Convolution
 from csd.nets.layers import per_channel
 
 # Output channels of each 3x3 convolution; "M" halves the resolution and begins a stage.
@@ -43,9 +44,20 @@ class FrozenConv2d(nn.Cell):
         zeros = ms.Tensor(np.zeros(shape, np.float32)), ms.Tensor(np.zeros(shape[0], np.float32))
         self.weight = ms.Parameter(zeros[0], name="weight", requires_grad=False)
         self.bias = ms.Parameter(zeros[1], name="bias", requires_grad=False)
+        # Beside the weight, because it need not be made anew in every step.
+        adjoint = ms.Tensor(np.zeros((in_channels, out_channels, 3, 3), np.float32))
+        self.adjoint = ms.Parameter(adjoint, name="adjoint", requires_grad=False)
+        self.convolution = Convolution(in_channels, out_channels)
+
+    def load(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Set weight (out, in, 3, 3) and bias (out,)."""
+        weight = np.asarray(weight, np.float32)
+        self.weight.set_data(ms.Tensor(weight))
+        self.adjoint.set_data(ms.Tensor(weight.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1].copy()))
+        self.bias.set_data(ms.Tensor(np.asarray(bias, np.float32)))
 
     def construct(self, x):
-        return ops.conv2d(x, self.weight, self.bias, 1, "pad", 1)
+        return self.convolution(x, self.weight, self.bias, self.adjoint)
 
 
 class VGGEncoder(nn.Cell):
@@ -96,8 +108,7 @@ class VGGEncoder(nn.Cell):
                     f"VGG convolution {i}: expected a weight of shape {tuple(cell.weight.shape)}, "
                     f"found {tuple(weight.shape)}"
                 )
-            cell.weight.set_data(ms.Tensor(np.asarray(weight, np.float32)))
-            cell.bias.set_data(ms.Tensor(np.asarray(bias, np.float32)))
+            cell.load(weight, bias)
         self.loaded = True
 
     def load_random_weights(self, seed: int = 0) -> None:
