@@ -93,9 +93,23 @@ def forward(student: np.ndarray, teacher: np.ndarray, negatives: np.ndarray):
     return np.array(sums, np.float32), positive.reshape(shape), negative.reshape(shape)
 
 
+_memory = np.empty(0, np.float32)
+
+
+def _reused(size: int) -> np.ndarray:
+    """`size` float32, the same memory in every call: fresh pages cost more than filling them."""
+    global _memory
+    if _memory.size < size:
+        _memory = np.empty(size, np.float32)
+    return _memory[:size]
+
+
 def backward(positive: np.ndarray, negative: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """factors[0] * positive + factors[1] * negative, float32 (B, C, H, W)."""
-    out = np.empty(positive.size, np.float32)
+    """factors[0] * positive + factors[1] * negative, float32 (B, C, H, W).
+
+    The next call overwrites the result; the framework copies it at once.
+    """
+    out = _reused(positive.size)
     a, b = np.float32(factors[0]), np.float32(factors[1])
     kernels()[1](positive.reshape(-1), negative.reshape(-1), a, b, out)
     return out.reshape(positive.shape)
