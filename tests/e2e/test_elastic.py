@@ -147,7 +147,7 @@ def test_quality_rises_with_width(shared_data, tmp_path):
         "model.name": "edsr", "model.scale": 2, "model.n_feats": 32, "model.n_resblocks": 2,
         "data.lr_patch": 16, "data.val_images": 1,
         "train.teacher": "none", "train.widths": "0.5,0.25", "train.batch_size": 8,
-        "train.epochs": 1, "train.iterations": 600,
+        "train.epochs": 1, "train.iterations": 300,
         "optim.lr": 1e-3, "optim.schedule": "cosine", "optim.warmup": 20,
         "loss.vgg": "random", "loss.vgg_arch": "vgg16", "loss.negatives": 2,
     }  # fmt: skip
