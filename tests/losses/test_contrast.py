@@ -1,11 +1,52 @@
 """The contrastive distance against the reference, in both implementations."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from csd.errors import InputError
 
 IMPLEMENTATIONS = ["fused", "portable"]
+PROGRAM = """
+import gc
+import weakref
+
+import mindspore as ms
+import numpy as np
+
+from csd import runtime
+from csd.losses import ContrastiveDistance, cpu_kernel
+
+runtime.setup("CPU")
+forward = cpu_kernel.forward
+
+
+def forward_and_collect(student, teacher, negatives):
+    result = forward(student, teacher, negatives)
+    cells.clear()
+    gc.collect()
+    print("kept" if garbage() else "freed")
+    return result
+
+
+class Double(ms.nn.Cell):
+    def construct(self, x):
+        return x * 2
+
+
+cpu_kernel.forward = forward_and_collect
+image = ms.Tensor(np.ones((2, 1, 3, 3), np.float32))
+cells = [Double()]
+cells[0](image).asnumpy()
+object.__setattr__(cells[0], "itself", cells[0])
+garbage = weakref.ref(cells[0])
+ContrastiveDistance([1.0], "fused")((image,), (image,), (image,)).asnumpy()
+gc.collect()
+print("kept" if garbage() else "freed")
+"""
 
 
 def _by_hand(teacher, student, negatives, weights):
@@ -72,6 +113,26 @@ def test_kernel_signs_of_equal_values_are_zero():
     np.testing.assert_array_equal(negative, np.sign(s - n).sum(0, keepdims=True))
     out = cpu_kernel.backward(positive, negative, np.array([2.0, 0.5], np.float32))
     np.testing.assert_allclose(out, 2.0 * positive + 0.5 * negative)
+
+
+def test_threads_do_not_share_results():
+    from csd.losses import cpu_kernel
+
+    signs = np.ones((1, 2, 3, 4), np.int8)
+    factors = np.array([1.0, 2.0], np.float32)
+    mine = cpu_kernel.backward(signs, signs, factors)
+    with ThreadPoolExecutor(1) as other:
+        other.submit(cpu_kernel.backward, signs, signs, -factors).result()
+    assert (mine == 3.0).all()
+
+
+def test_a_graph_that_became_garbage_does_not_stop_the_kernel(tmp_path):
+    """Freed by the thread that runs the kernel it would wait for itself, for ever."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run([sys.executable, program], timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["kept", "freed"]
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)

@@ -6,6 +6,8 @@ sign of (student - teacher) and the sum over negatives of the sign of (student -
 bytes a position; the features of teacher and negatives are free once the forward pass is done.
 """
 
+import gc
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -14,11 +16,44 @@ MAX_NEGATIVES = 127  # the sum of signs is kept in a signed byte
 _BLOCK = 2048  # positions; a block of student, teacher, negative and sums stays in the first cache
 
 
+# By thread. Not threading.local, which forgets a framework's thread between two calls.
+_memory: dict[tuple[int, str], np.ndarray] = {}
+_kernel_threads: set[int] = set()
+
+
+def _reused(name: str, size: int, dtype: type) -> np.ndarray:
+    """`size` numbers in the same memory in every call: fresh pages cost more than filling them."""
+    key = threading.get_ident(), name
+    if key not in _memory or _memory[key].size < size:
+        _memory[key] = np.empty(size, dtype)
+    return _memory[key][:size]
+
+
+def _enter() -> None:
+    """To be called first by what the framework calls."""
+    if (thread := threading.get_ident()) != threading.main_thread().ident:
+        _kernel_threads.add(thread)
+
+
+def _postpone_collection(phase: str, info: dict) -> None:
+    """Called as garbage collection begins and ends; leaves nothing to collect to such a thread.
+
+    Behind an operator written in Python is the one thread that ends the framework's graphs, too.
+    Should the collector find a graph that nobody uses and free it there, it waits for itself.
+    """
+    if threading.get_ident() in _kernel_threads:
+        if phase == "start":
+            gc.freeze()
+        else:
+            gc.unfreeze()
+
+
 @lru_cache(maxsize=1)
 def kernels():
     """Compile (once a machine; numba caches the machine code) -> (forward, backward)."""
     import numba
 
+    gc.callbacks.append(_postpone_collection)
     fast = {"reassoc", "contract", "nsz"}  # may reorder sums; must keep NaN and infinity
 
     @numba.njit(cache=True, fastmath=fast, parallel=True, nogil=False)
@@ -78,11 +113,13 @@ def forward(student: np.ndarray, teacher: np.ndarray, negatives: np.ndarray):
 
     Returns:
         sums float32 (2,): over |student - teacher|, and over |student - negative| for all pairs;
-        positive and negative signs, int8 (B, C, H, W).
+        positive and negative signs, int8 (B, C, H, W). The thread's next call overwrites the
+        signs; the framework copies them at once.
     """
+    _enter()
     shape, batch = student.shape, student.shape[0]
-    positive = np.empty((batch, student.size // batch), np.int8)
-    negative = np.empty_like(positive)
+    positive = _reused("positive", student.size, np.int8).reshape(batch, -1)
+    negative = _reused("negative", student.size, np.int8).reshape(batch, -1)
     sums = kernels()[0](
         np.ascontiguousarray(student, np.float32).reshape(batch, -1),
         np.ascontiguousarray(teacher, np.float32).reshape(batch, -1),
@@ -93,23 +130,13 @@ def forward(student: np.ndarray, teacher: np.ndarray, negatives: np.ndarray):
     return np.array(sums, np.float32), positive.reshape(shape), negative.reshape(shape)
 
 
-_memory = np.empty(0, np.float32)
-
-
-def _reused(size: int) -> np.ndarray:
-    """`size` float32, the same memory in every call: fresh pages cost more than filling them."""
-    global _memory
-    if _memory.size < size:
-        _memory = np.empty(size, np.float32)
-    return _memory[:size]
-
-
 def backward(positive: np.ndarray, negative: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """factors[0] * positive + factors[1] * negative, float32 (B, C, H, W).
 
-    The next call overwrites the result; the framework copies it at once.
+    The thread's next call overwrites the result, as in `forward`.
     """
-    out = _reused(positive.size)
+    _enter()
+    out = _reused("gradient", positive.size, np.float32)
     a, b = np.float32(factors[0]), np.float32(factors[1])
     kernels()[1](positive.reshape(-1), negative.reshape(-1), a, b, out)
     return out.reshape(positive.shape)
