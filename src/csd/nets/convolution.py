@@ -72,13 +72,13 @@ class NarrowingConv2d(nn.Cell):
 
 
 class Convolution(nn.Cell):
-    """Zero-padded convolution of odd kernel size, stride 1, with bias.
+    """Zero-padded convolution of odd kernel size, stride 1.
 
     Args:
         in_channels, out_channels: of the whole layer; they choose the form, a call may have fewer.
 
-    `construct(x, weight, bias, adjoint=None)`: (N, in, H, W), (out, in, k, k) and (out,) ->
-    (N, out, H, W). `adjoint_of(weight)` may be given where it is at hand.
+    `construct(x, weight, bias, adjoint=None)`: (N, in, H, W), (out, in, k, k) and (out,), or None
+    for no bias -> (N, out, H, W). `adjoint_of(weight)` may be given where it is at hand.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -91,5 +91,6 @@ class Convolution(nn.Cell):
         if self.training and self.trained is not None:
             if adjoint is None:
                 adjoint = adjoint_of(ops.stop_gradient(weight))
-            return ops.bias_add(self.trained(x, weight, adjoint), bias)
+            out = self.trained(x, weight, adjoint)
+            return out if bias is None else ops.bias_add(out, bias)
         return ops.conv2d(x, weight, bias, 1, "pad", weight.shape[-1] // 2)

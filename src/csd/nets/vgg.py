@@ -36,7 +36,7 @@ def _plan(layers: Sequence[int | str]) -> list[tuple[int, int, bool, bool]]:
 
 
 class FrozenConv2d(nn.Cell):
-    """3x3 convolution whose weights are never trained."""
+    """3x3 convolution whose weights are never trained; adding `bias` is left to the caller."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -57,7 +57,7 @@ class FrozenConv2d(nn.Cell):
         self.bias.set_data(ms.Tensor(np.asarray(bias, np.float32)))
 
     def construct(self, x):
-        return self.convolution(x, self.weight, self.bias, self.adjoint)
+        return self.convolution(x, self.weight, None, self.adjoint)
 
 
 class VGGEncoder(nn.Cell):
@@ -127,10 +127,16 @@ class VGGEncoder(nn.Cell):
         if self.std is not None:
             x = x / self.std
         features = ()
+        pool_next = (*self.pools[1:], False)
         for i, conv in enumerate(self.convs):
-            if self.pools[i]:
+            x = conv(x)
+            # The largest of four values is the same one before their bias and ReLU as behind them,
+            # and leaves these a quarter of the work.
+            if pool_next[i] and not self.taps[i]:
                 x = self.pool(x)
-            x = ops.relu(conv(x))
+            x = ops.relu(ops.bias_add(x, conv.bias))
             if self.taps[i]:
                 features = (*features, x)
+                if pool_next[i]:
+                    x = self.pool(x)
         return features
