@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from csd.nets.convolution import Convolution, adjoint_of
+from csd.ops.convolution import Convolution, adjoint_of
 from csd.nets.vgg import VGGEncoder
 
 pytestmark = pytest.mark.usefixtures("mindspore_cpu")

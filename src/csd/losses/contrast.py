@@ -9,68 +9,121 @@ from functools import lru_cache
 
 import mindspore as ms
 from mindspore import nn, ops
+from mindspore.ops import constexpr
 
 from csd.errors import InputError
 from csd.losses import cpu_kernel
+from csd.ops import device
 
 EPS = 1e-7
 
-
-class PortableSums(nn.Cell):
-    """Sums of absolute differences by framework operators: any device, float32.
-
-    `cdist` with p = 1 gives the (B, K) matrix of distances directly.
-    """
-
-    def construct(self, student, teacher, negatives):
-        batch, k = student.shape[0], negatives.shape[0]
-        positive = ops.reduce_sum(ops.abs(student - teacher))
-        pairs = ops.cdist(ops.reshape(student, (batch, -1)), ops.reshape(negatives, (k, -1)), 1.0)
-        return positive, ops.reduce_sum(pairs)
+# The operator, not the function `ops.zeros_like`: that one branches, see `csd.ops.convolution`.
+zeros_like = ops.ZerosLike()
 
 
-class FusedSigns(nn.Cell):
-    """The fused kernel: sums, and the signs that its backward pass weighs.
+class FusedAway(nn.Cell):
+    """One pass over memory, for the CPU: see `cpu_kernel`.
 
-    The gradient goes to the student alone: features of teacher and negatives are constants.
+    `construct(student, negatives)`: float32 -> sum (1,) float32 of |student - negative| over all
+    pairs, and for each element of the student the sum of the signs of these differences, int8.
+    `weigh(positive, negative, factors)`: factors[0] * positive + factors[1] * negative, float32.
     """
 
     def __init__(self):
         super().__init__()
-        self.sums_and_signs = ops.Custom(
-            cpu_kernel.forward,
-            lambda student, teacher, negatives: ((2,), student, student),
-            lambda student, teacher, negatives: (ms.float32, ms.int8, ms.int8),
+        self.sum_and_signs = ops.Custom(
+            cpu_kernel.forward_and_release,
+            lambda student, negatives: ((1,), student),
+            lambda student, negatives: (ms.float32, ms.int8),
             func_type="pyfunc",
         )
-        self.weighted_signs = ops.Custom(
-            cpu_kernel.backward,
+        self.weigh = ops.Custom(
+            cpu_kernel.backward_and_release,
             lambda positive, negative, factors: positive,
             lambda positive, negative, factors: ms.float32,
             func_type="pyfunc",
         )
 
+    def construct(self, student, negatives):
+        return self.sum_and_signs(student, negatives)
+
+
+class PortableAway(nn.Cell):
+    """`FusedAway` by elementary operators, for any device: one negative after the other.
+
+    Each negative waits for the sum of the one before it, so that a device which may choose the
+    order holds the differences of one at a time: nothing of size K x batch exists.
+    """
+
+    def construct(self, student, negatives):
+        total, signs = 0.0, zeros_like(student)
+        for k in range(negatives.shape[0]):
+            negatives = ops.depend(negatives, (total, signs))
+            # Two operands of equal shape, and signs that add up as float32: the CPU's broadcasting
+            # and its int8 sums keep 16 bytes for each element of each negative.
+            difference = student - ops.broadcast_to(negatives[k : k + 1], student.shape)
+            total = total + ops.reduce_sum(ops.abs(difference))
+            signs = signs + ops.sign(difference)
+        return ops.reshape(total, (1,)), ops.cast(signs, ms.int8)
+
+    def weigh(self, positive, negative, factors):
+        weighted = factors[0] * ops.cast(positive, ms.float32)
+        return weighted + factors[1] * ops.cast(negative, ms.float32)
+
+
+@constexpr
+def channel_groups(shape: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """(first, end) of groups of channels, each of at most 32 MiB of float32 where that is possible.
+
+    What a group needs beside the features, several times its size, is free for the next.
+    """
+    batch, channels, height, width = shape
+    count = min(channels, -(-4 * batch * channels * height * width // 2**25))
+    return tuple((channels * i // count, channels * (i + 1) // count) for i in range(count))
+
+
+class Sums(nn.Cell):
+    """Sums of |student - teacher| and |student - negative|, with the gradient written by hand.
+
+    `construct(student, teacher, negatives)` -> (student, both sums (2,), and the signs that the
+    gradient is made of). The gradient goes to the student alone and needs two bytes an element: the features
+    of teacher and negatives, constants to it, are free as soon as the sums are known. Whoever goes
+    on from the returned student has the signs weighed behind the gradient of what follows;
+    otherwise a device weighs them at once and keeps four bytes an element all that time.
+    """
+
+    def __init__(self, away: nn.Cell):
+        super().__init__()
+        self.away = away
+
     def construct(self, student, teacher, negatives):
-        return self.sums_and_signs(student, teacher, negatives)
+        sums, positive, negative = 0.0, (), ()
+        for first, end in channel_groups(student.shape):
+            s, t, n = student, teacher, negatives
+            if end - first < s.shape[1]:
+                s = ops.depend(s, sums)[:, first:end]
+                t = ops.depend(t, sums)[:, first:end]
+            difference = s - t
+            near = ops.reshape(ops.reduce_sum(ops.abs(difference)), (1,))
+            positive = (*positive, ops.cast(ops.sign(difference), ms.int8))
+            n = ops.depend(n, (near, positive))
+            if end - first < n.shape[1]:
+                n = n[:, first:end]
+            far, signs = self.away(s, n)
+            negative = (*negative, signs)
+            sums = sums + ops.concat((near, far))
+        return student, sums, positive, negative
 
     def bprop(self, student, teacher, negatives, out, dout):
-        gradient = self.weighted_signs(out[1], out[2], dout[0])
-        return gradient, ops.zeros_like(teacher), ops.zeros_like(negatives)
+        factors, parts = ops.depend(dout[1], dout[0]), ()
+        for i in range(len(out[2])):
+            part = self.away.weigh(out[2][i], out[3][i], factors)
+            factors, parts = ops.depend(factors, part), (*parts, part)
+        gradient = dout[0] + (parts[0] if len(parts) == 1 else ops.concat(parts, 1))
+        return gradient, zeros_like(teacher), zeros_like(negatives)
 
 
-class FusedSums(nn.Cell):
-    """The two sums of the fused kernel."""
-
-    def __init__(self):
-        super().__init__()
-        self.signs = FusedSigns()
-
-    def construct(self, student, teacher, negatives):
-        sums = self.signs(student, teacher, negatives)[0]
-        return sums[0], sums[1]
-
-
-IMPLEMENTATIONS = {"fused": FusedSums, "portable": PortableSums}
+IMPLEMENTATIONS = {"fused": FusedAway, "portable": PortableAway}
 
 
 class ContrastiveDistance(nn.Cell):
@@ -81,25 +134,31 @@ class ContrastiveDistance(nn.Cell):
         implementation: `fused` (CPU), `portable`, or None for the device's own.
 
     `construct(teacher, student, negatives)`: sequences of feature maps, (B, C, H, W) and
-    (K, C, H, W) float32 -> scalar. Every negative meets every image of the batch.
+    (K, C, H, W) -> scalar. Every negative meets every image of the batch. Features may be float16;
+    differences, sums and quotients are float32: 37 million values in 16 bits are infinity.
     """
 
     def __init__(self, layer_weights: Sequence[float], implementation: str | None = None):
         super().__init__()
         if implementation is None:
-            implementation = "fused" if ms.get_context("device_target") == "CPU" else "portable"
+            implementation = "fused" if device.is_cpu() else "portable"
         self.layer_weights = tuple(float(w) for w in layer_weights)
-        self.sums = IMPLEMENTATIONS[implementation]()
+        self.sums = Sums(IMPLEMENTATIONS[implementation]())
 
     def construct(self, teacher, student, negatives):
         total = 0.0
-        for i, weight in enumerate(self.layer_weights):
-            s = student[i]
-            t, n = ops.stop_gradient(teacher[i]), ops.stop_gradient(negatives[i])
-            positive, negative = self.sums(s, t, n)
-            size = s.shape[0] * s.shape[1] * s.shape[2] * s.shape[3]
-            total = total + weight * (positive / size) / (negative / size + EPS)
+        for i in range(len(self.layer_weights)):
+            total = total + self.term(i, teacher[i], student[i], negatives[i])[0]
         return total
+
+    def term(self, i: int, teacher, student, negatives):
+        """(weighted summand of feature map i, the student's feature to go on from)."""
+        t = ops.cast(ops.stop_gradient(teacher), ms.float32)
+        n = ops.cast(ops.stop_gradient(negatives), ms.float32)
+        s, sums, _, _ = self.sums(ops.cast(student, ms.float32), t, n)
+        size = s.shape[0] * s.shape[1] * s.shape[2] * s.shape[3]
+        value = self.layer_weights[i] * (sums[0] / size) / (sums[1] / size + EPS)
+        return value, ops.cast(ops.depend(s, sums), student.dtype)
 
 
 _distance = lru_cache(maxsize=16)(ContrastiveDistance)

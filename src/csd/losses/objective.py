@@ -98,17 +98,35 @@ class CSDObjective(nn.Cell):
 
     def construct(self, lr, hr, negatives):
         teacher_sr = self.net(lr, 1.0)
-        teacher = l1(teacher_sr, hr)
-        frozen_t = self.encoder(ops.stop_gradient(teacher_sr))
-        frozen_n = self.encoder(negatives)
-        student, contrast = 0.0, 0.0
+        student, images = 0.0, ()
         for width, weight in self.students:
             student_sr = self.net(lr, width)
-            distance = self.contrast(frozen_t, self.encoder(student_sr), frozen_n)
             student = student + weight * l1(student_sr, hr)
-            contrast = contrast + weight * distance
+            images = (*images, student_sr)
+        teacher = l1(teacher_sr, hr)
+        contrast = self.distances(ops.stop_gradient(teacher_sr), images, negatives)
         total = student + self.teacher_weight * teacher + self.contrast_weight * contrast
         return total, student, teacher, contrast
+
+    def distances(self, teacher, students, negatives):
+        """The weighted sum of the students' contrastive distances, stage by stage.
+
+        A stage's features of teacher and negatives are free once every student has met them: the
+        next stage of all three begins behind that, whatever order a device would prefer.
+        """
+        total = 0.0
+        for stage in range(len(self.contrast.layer_weights)):
+            teacher = self.encoder.stage(teacher, stage)
+            negatives = self.encoder.stage(negatives, stage)
+            features = ()
+            for i, (_, weight) in enumerate(self.students):
+                feature = self.encoder.stage(students[i], stage)
+                term, feature = self.contrast.term(stage, teacher, feature, negatives)
+                total = total + weight * term
+                features = (*features, feature)
+            students = features
+            teacher, negatives = ops.depend(teacher, total), ops.depend(negatives, total)
+        return total
 
 
 class ReconstructionObjective(nn.Cell):

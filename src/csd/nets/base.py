@@ -1,7 +1,7 @@
 """What every slimmable super-resolution network has in common."""
 
 import mindspore as ms
-from mindspore import nn
+from mindspore import nn, ops
 
 from csd.errors import InputError
 from csd.nets.layers import RGB_MEAN, per_channel
@@ -29,6 +29,10 @@ class SlimmableSR(nn.Cell):
         self.rgb_mean = per_channel(RGB_MEAN)
         # Added, not subtracted: an exported network needs one operator less.
         self.minus_mean = per_channel(tuple(-value for value in RGB_MEAN))
+
+    def plus_mean(self, x):
+        """The last addition, float32 also behind a float16 convolution."""
+        return ops.cast(x, ms.float32) + self.rgb_mean
 
     def narrowed(self, width: float) -> dict:
         """Hyper-parameters of the dense network whose weights are the prefix at `width`."""

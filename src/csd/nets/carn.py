@@ -76,4 +76,4 @@ class CARN(SlimmableSR):
     def construct(self, x, width=1.0):
         m = slim(self.n_feats, width)
         h = cascade(self, self.entry(x + self.minus_mean, 3, m), m)
-        return self.exit(self.upsample(h, m), m, 3) + self.rgb_mean
+        return self.plus_mean(self.exit(self.upsample(h, m), m, 3))

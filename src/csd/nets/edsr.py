@@ -49,4 +49,4 @@ class EDSR(SlimmableSR):
         for block in self.body:
             r = block(r, m)
         r = self.upsampler(self.body_conv(r, m, m) + h, m)
-        return self.tail_conv(r, m, 3) + self.rgb_mean
+        return self.plus_mean(self.tail_conv(r, m, 3))

@@ -12,7 +12,8 @@ import numpy as np
 from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
-from csd.nets.convolution import Convolution
+from csd.ops import device
+from csd.ops.convolution import Convolution
 
 # Mean of the DIV2K training images, RGB, 0..255: every published EDSR, RCAN and CARN uses it.
 RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
@@ -75,7 +76,7 @@ def fold_shuffle(x, channels: int, factor: int):
 
 
 def channel_means(x):
-    """Means over the image of x (N, C, H, W): (N, C, 1, 1).
+    """Means over the image of x (N, C, H, W), float32: (N, C, 1, 1).
 
     A reduction of rows; over two axes of four it and its gradient take twice the time on the CPU.
     """
@@ -102,7 +103,7 @@ class Upsampler(nn.Cell):
 
     def __init__(self, n_feats: int, scale: int):
         super().__init__()
-        self.folds = ms.get_context("device_target") == "CPU"
+        self.folds = device.is_cpu()
         self.factors = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
         self.blocks = nn.CellList([SlimConv2d(n_feats, f * f * n_feats) for f in self.factors])
 

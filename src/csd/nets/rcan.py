@@ -12,6 +12,7 @@ from csd.nets.layers import (
     compiled_once,
     scale_channels,
 )
+from csd.ops import device
 
 
 class ChannelAttention(nn.Cell):
@@ -27,12 +28,14 @@ class ChannelAttention(nn.Cell):
         self.conv_du = nn.CellList(
             [SlimConv2d(n_feats, n_squeezed, 1), SlimConv2d(n_squeezed, n_feats, 1)]
         )
-        self.by_rows = ms.get_context("device_target") == "CPU"
+        self.by_rows = device.is_cpu()
 
     def construct(self, x, m, s, given, trust):
-        mean = channel_means(x) if self.by_rows else ops.mean(x, (2, 3), True)
+        wide = ops.cast(x, ms.float32)  # thousands of float16 values would overflow their sum
+        mean = channel_means(wide) if self.by_rows else ops.mean(wide, (2, 3), True)
         gate = mean if given is None else given * trust + mean * (1.0 - trust)
         gate = ops.sigmoid(self.conv_du[1](ops.relu(self.conv_du[0](gate, m, s)), s, m))
+        gate = ops.cast(gate, x.dtype)
         return scale_channels(x, gate) if self.by_rows else x * gate, mean
 
 
@@ -137,4 +140,5 @@ class RCAN(SlimmableSR):
             if given is not None:
                 means += (ops.stack(group_means),)
         r = self.upsampler(self.body_conv(r, m, m) + h, m)
-        return self.tail_conv(r, m, 3) + self.rgb_mean, means if given is None else ops.stack(means)
+        means = means if given is None else ops.stack(means)
+        return self.plus_mean(self.tail_conv(r, m, 3)), means

@@ -7,8 +7,8 @@ import numpy as np
 from mindspore import nn, ops
 
 from csd.errors import InputError
-from csd.nets.convolution import Convolution
 from csd.nets.layers import per_channel
+from csd.ops.convolution import Convolution, add_bias
 
 # Output channels of each 3x3 convolution; "M" halves the resolution and begins a stage.
 VGG16_LAYERS = (
@@ -36,7 +36,7 @@ def _plan(layers: Sequence[int | str]) -> list[tuple[int, int, bool, bool]]:
 
 
 class FrozenConv2d(nn.Cell):
-    """3x3 convolution whose weights are never trained; adding `bias` is left to the caller."""
+    """3x3 convolution whose weights are never trained; `activate` is left to the caller."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -58,6 +58,10 @@ class FrozenConv2d(nn.Cell):
 
     def construct(self, x):
         return self.convolution(x, self.weight, None, self.adjoint)
+
+    def activate(self, x):
+        """Add the bias, ReLU. A method: a parent that reads `bias` would read it past any cast."""
+        return ops.relu(add_bias(x, self.bias))
 
 
 class VGGEncoder(nn.Cell):
@@ -82,6 +86,9 @@ class VGGEncoder(nn.Cell):
         self.convs = nn.CellList([FrozenConv2d(i, o) for i, o, _, _ in plan])
         self.pools = tuple(pool for _, _, pool, _ in plan)
         self.taps = tuple(tap for _, _, _, tap in plan)
+        ends = [i for i, tap in enumerate(self.taps) if tap]
+        # First and last convolution of each stage.
+        self.bounds = tuple(zip((0, *(end + 1 for end in ends)), ends, strict=False))
         self.mean = per_channel(tuple(mean)) if mean is not None else None
         self.std = per_channel(tuple(std)) if std is not None else None
         # Not ops.max_pool2d: on the CPU its gradient takes forty times as long.
@@ -122,21 +129,28 @@ class VGGEncoder(nn.Cell):
         self.load_conv_weights(convs)
 
     def construct(self, x):
-        if self.mean is not None:
-            x = x - self.mean
-        if self.std is not None:
-            x = x / self.std
         features = ()
-        pool_next = (*self.pools[1:], False)
-        for i, conv in enumerate(self.convs):
+        for stage in range(len(self.bounds)):
+            x = self.stage(x, stage)
+            features = (*features, x)
+        return features
+
+    def stage(self, x, number: int):
+        """Feature map `number` from the one before it, or from the images for the first."""
+        if number == 0:
+            if self.mean is not None:
+                x = x - self.mean
+            if self.std is not None:
+                x = x / self.std
+        first, last = self.bounds[number]
+        if self.pools[first]:
+            x = self.pool(x)
+        for i in range(first, last + 1):
+            conv = self.convs[i]
             x = conv(x)
             # The largest of four values is the same one before their bias and ReLU as behind them,
             # and leaves these a quarter of the work.
-            if pool_next[i] and not self.taps[i]:
+            if i < last and self.pools[i + 1]:
                 x = self.pool(x)
-            x = ops.relu(ops.bias_add(x, conv.bias))
-            if self.taps[i]:
-                features = (*features, x)
-                if pool_next[i]:
-                    x = self.pool(x)
-        return features
+            x = conv.activate(x)
+        return x

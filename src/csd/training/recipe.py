@@ -17,6 +17,7 @@ from csd.losses import (
     check_width_weights,
 )
 from csd.nets import VGG_LAYERS, SlimmableSR, VGGEncoder, create_model, extract_student
+from csd.ops import precision
 from csd.runtime import Runtime
 from csd.training.schedule import learning_rates
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
@@ -157,10 +158,7 @@ def create_step(config: EasyDict, net: SlimmableSR, runtime: Runtime) -> CSDTrai
     """The training step of the recipe on this device."""
     objective = create_objective(config, net)
     level = config.runtime.amp_level
-    if level == "default":
-        level = "O0" if runtime.device_target == "CPU" else "O2"
-    if level != "O0":
-        objective = amp.auto_mixed_precision(objective, level)
+    precision.set_level(objective, precision.default_level() if level == "default" else level)
     csd = config.train.recipe == "csd"
     step = CSDTrainOneStep(
         objective,

@@ -8,9 +8,10 @@ become 3. A gradient of the input is folded back besides: between as many channe
 wins. So each kind of layer has one form; where channels are added it is the framework's own.
 """
 
-import mindspore as ms
 from mindspore import nn, ops
 from mindspore.ops.operations import _grad_ops, nn_ops
+
+from csd.ops import device
 
 # No function and no `bprop` in here may branch: a branch that the compiler has dropped in one place
 # is missing in the next, "The func graph is empty".
@@ -45,6 +46,11 @@ def weight_gradient(x, dout, k):
     return gradient(dout, x, (n_out, n_in, k, k))
 
 
+def add_bias(x, bias):
+    """x (N, C, H, W) plus bias (C,), a float32 parameter, in the precision of x."""
+    return ops.bias_add(x, ops.cast(bias, x.dtype))
+
+
 class EqualConv2d(nn.Cell):
     """For as many channels out as in.
 
@@ -77,20 +83,32 @@ class Convolution(nn.Cell):
     Args:
         in_channels, out_channels: of the whole layer; they choose the form, a call may have fewer.
 
+    `enter` and `leave` are casts of its inputs and its output, in training alone: validation
+    computes float32 with the same cell. `csd.ops.precision` sets them.
+
     `construct(x, weight, bias, adjoint=None)`: (N, in, H, W), (out, in, k, k) and (out,), or None
     for no bias -> (N, out, H, W). `adjoint_of(weight)` may be given where it is at hand.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
+        self.enter: nn.Cell | None = None
+        self.leave: nn.Cell | None = None
         self.trained = None
-        if ms.get_context("device_target") == "CPU" and out_channels <= in_channels:
+        if device.is_cpu() and out_channels <= in_channels:
             self.trained = EqualConv2d() if out_channels == in_channels else NarrowingConv2d()
 
     def construct(self, x, weight, bias, adjoint=None):
-        if self.training and self.trained is not None:
+        if not self.training:
+            return ops.conv2d(x, weight, bias, 1, "pad", weight.shape[-1] // 2)
+        if self.enter is not None:
+            x, weight = self.enter(x), self.enter(weight)
+        if self.trained is not None:
             if adjoint is None:
                 adjoint = adjoint_of(ops.stop_gradient(weight))
             out = self.trained(x, weight, adjoint)
-            return out if bias is None else ops.bias_add(out, bias)
-        return ops.conv2d(x, weight, bias, 1, "pad", weight.shape[-1] // 2)
+        else:
+            out = convolve(x, weight)
+        if self.leave is not None:
+            out = self.leave(out)
+        return out if bias is None else add_bias(out, bias)
