@@ -6,7 +6,7 @@ from csd.errors import InputError
 
 
 def target() -> str:
-    """"Ascend", "GPU" or "CPU". Tests replace this to compile the branches of the other two."""
+    """ "Ascend", "GPU" or "CPU". Tests replace this to compile the branches of the other two."""
     return ms.get_context("device_target")
 
 
