@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds build/csd_infer and build/csd_tests.
+# Builds csd_infer and csd_tests.
 set -euo pipefail
 
 usage() {
@@ -8,23 +8,25 @@ usage: bash build.sh [LITE_HOME] [--sanitize] [--test]
 
   LITE_HOME   folder of MindSpore Lite: the one that holds include/api, or runtime/;
               the environment variable LITE_HOME does the same
-  --sanitize  AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitize/
+  --sanitize  AddressSanitizer and UndefinedBehaviorSanitizer, in the subfolder sanitize/
   --test      run the tests after the build
 
-Without LITE_HOME only the tests are built. Needed: a C++17 compiler, CMake and OpenCV's core and
-imgcodecs headers; on Debian: apt-get install g++ cmake libopencv-core-dev libopencv-imgcodecs-dev
+The environment variable BUILD_DIR names the folder of the build; build/ beside this script by
+default. Without LITE_HOME only the tests are built. Needed: a C++17 compiler, CMake and OpenCV's
+core and imgcodecs headers; on Debian:
+apt-get install g++ cmake libopencv-core-dev libopencv-imgcodecs-dev
 TEXT
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 lite=${LITE_HOME:-}
-build=$here/build
+build=${BUILD_DIR:-$here/build}
 sanitize=OFF
 test=no
 for argument in "$@"; do
   case $argument in
     -h | --help) usage; exit 0 ;;
-    --sanitize) sanitize=ON; build=$here/build/sanitize ;;
+    --sanitize) sanitize=ON; build=$build/sanitize ;;
     --test) test=yes ;;
     -*) echo "error: unknown option $argument; see --help" >&2; exit 2 ;;
     *) lite=$argument ;;

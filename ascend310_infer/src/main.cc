@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lite_network.h"
@@ -31,26 +32,31 @@ void silence_lite_log(char** argv) {
   execv("/proc/self/exe", argv);  // where this fails the log is noisy, nothing else
 }
 
+void check_network(const csd::Network& network, const csd::Options& options) {
+  const int side = std::min(network.height(), network.width());
+  if (side > 0 && 2 * options.overlap >= side) {
+    throw csd::Error("--overlap " + std::to_string(options.overlap) + " leaves nothing of tiles of " +
+                     std::to_string(network.height()) + " x " + std::to_string(network.width()) +
+                     "; it must be less than half of a side");
+  }
+}
+
 int run(const csd::Options& options) {
   const std::vector<csd::Job> jobs = csd::list_jobs(options.input, options.output);
   csd::prepare_output(options.output);
-  const csd::Device device{options.device, options.device_id, options.threads};
+  const csd::Device device{options.device, options.device_id, options.threads, options.precision};
   std::vector<std::unique_ptr<csd::Network>> owned;
-  std::vector<csd::Network*> networks;
   for (const std::string& model : options.models) {
-    owned.push_back(csd::load_network(model, device, options.batch));
-    csd::Network* network = owned.back().get();
-    if (network->height() > 0 && 2 * options.overlap >= std::min(network->height(), network->width())) {
-      throw csd::Error("--overlap " + std::to_string(options.overlap) + " leaves nothing of tiles of " +
-                       std::to_string(network->height()) + " x " + std::to_string(network->width()) +
-                       "; it must be less than half of a side");
-    }
-    if (network->scale() != owned.front()->scale()) {
-      throw csd::Error(model + " scales by " + std::to_string(network->scale()) + ", " +
+    for (auto& network : csd::load_networks(model, device, options.batch)) {
+      check_network(*network, options);
+      owned.push_back(std::move(network));
+      if (owned.back()->scale() == owned.front()->scale()) continue;
+      throw csd::Error(model + " scales by " + std::to_string(owned.back()->scale()) + ", " +
                        options.models.front() + " by " + std::to_string(owned.front()->scale()));
     }
-    networks.push_back(network);
   }
+  std::vector<csd::Network*> networks;
+  for (const auto& network : owned) networks.push_back(network.get());
   csd::Stats stats = csd::run_jobs(jobs, networks, options.overlap);
   stats.device = options.device;
   stats.models = options.models;

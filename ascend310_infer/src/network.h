@@ -19,15 +19,15 @@ class Network {
   // Input height and width; 0 for both when any size does.
   virtual int height() const = 0;
   virtual int width() const = 0;
-  // How many tiles a run takes at once.
-  virtual int batch() const = 0;
+  // How many tiles the next run takes at once when `remaining` are left: the network may be built
+  // for several batches. It may be more than `remaining`.
+  virtual int batch(int remaining) const = 0;
   // Output size over input size.
   virtual int scale() const = 0;
 
-  // Runs on `count` images, 1 <= count <= batch(). `input` is float32 (batch, 3, height, width),
-  // RGB 0..255, of which the first `count` matter; returns (>= count, 3, scale * height,
-  // scale * width), valid until the next call.
-  virtual const float* run(const std::vector<float>& input, int count, int height, int width) = 0;
+  // Runs one batch. `input` is float32 (batch, 3, height, width), RGB 0..255, with a batch that
+  // batch() gave; returns (batch, 3, scale * height, scale * width), valid until the next call.
+  virtual const float* run(const std::vector<float>& input, int batch, int height, int width) = 0;
 };
 
 }  // namespace csd

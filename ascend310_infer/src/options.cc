@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "network.h"
@@ -19,24 +20,48 @@ int number(const std::string& flag, const std::string& text, int low, int high) 
   return value;
 }
 
+// What AscendDeviceInfo::SetPrecisionMode takes. It ignores any other word, with a line in its log
+// alone.
+constexpr std::array precision_modes = {"enforce_fp32", "preferred_fp32", "enforce_fp16",
+                                        "enforce_origin", "preferred_optimal"};
+
+void check_device(const Options& options) {
+  if (options.device != "CPU" && options.device != "Ascend") {
+    throw Error("--device must be CPU or Ascend, not '" + options.device + "'");
+  }
+  if (options.precision.empty()) return;
+  std::string known;
+  for (const std::string mode : precision_modes) {
+    if (options.precision == mode) {
+      if (options.device == "Ascend") return;
+      throw Error("--precision is for --device Ascend; the CPU computes in float32");
+    }
+    known += (known.empty() ? "" : ", ") + mode;
+  }
+  throw Error("--precision must be one of " + known + ", not '" + options.precision + "'");
+}
+
 }  // namespace
 
 std::string usage() {
   return
       "usage: csd_infer --model FILE.mindir --input FILE_OR_FOLDER --output FOLDER\n"
-      "                 [--device CPU|Ascend] [--device_id N] [--threads N] [--overlap N]\n"
-      "                 [--batch N] [--json FILE]\n"
+      "                 [--device CPU|Ascend] [--device_id N] [--precision MODE] [--threads N]\n"
+      "                 [--overlap N] [--batch N] [--json FILE]\n"
       "\n"
       "Upscales photographs with an exported network and writes them as PNG.\n"
       "\n"
       "  --model      a MINDIR; given more than once, each picture takes the size that fits best\n"
       "  --input      a photograph, or a folder of them\n"
       "  --output     folder for <name>.png; made if it is missing\n"
-      "  --device     CPU (the default) or Ascend (310, 310P)\n"
+      "  --device     CPU (the default) or Ascend (310P, 310)\n"
       "  --device_id  which Ascend device (0)\n"
+      "  --precision  how Ascend computes: enforce_fp32, preferred_fp32, enforce_fp16,\n"
+      "               enforce_origin or preferred_optimal (MindSpore Lite's own: enforce_fp16);\n"
+      "               a model that converter_lite compiled keeps what it was compiled with\n"
       "  --threads    CPU threads of the network (all processors)\n"
       "  --overlap    pixels that a tile computes beyond its own part, on each side (8)\n"
-      "  --batch      tiles computed at once (what the model was exported with)\n"
+      "  --batch      tiles computed at once (what the model was built for)\n"
       "  --json       write all times to this file as well\n"
       "\n"
       "Ends with 0; 1: some pictures failed; 2: wrong usage, model or device.\n";
@@ -68,6 +93,9 @@ Options parse_options(const std::vector<std::string>& arguments) {
       options.device = value;
     } else if (flag == "--device_id") {
       options.device_id = number(flag, value, 0, 1023);
+    } else if (flag == "--precision") {
+      if (value.empty()) throw Error("--precision needs a value; see --help");
+      options.precision = value;
     } else if (flag == "--threads") {
       options.threads = number(flag, value, 1, 1024);
     } else if (flag == "--overlap") {
@@ -83,9 +111,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
   if (options.models.empty()) throw Error("no model: name one with --model FILE.mindir");
   if (options.input.empty()) throw Error("no input: name a photograph or a folder with --input");
   if (options.output.empty()) throw Error("no output: name a folder with --output");
-  if (options.device != "CPU" && options.device != "Ascend") {
-    throw Error("--device must be CPU or Ascend, not '" + options.device + "'");
-  }
+  check_device(options);
   return options;
 }
 

@@ -12,6 +12,7 @@ struct Options {
   std::string output;
   std::string device = "CPU";
   int device_id = 0;
+  std::string precision;  // one of MindSpore Lite's modes for Ascend; empty: the model's own
   int threads = 0;  // 0: as many as there are processors
   int overlap = 8;
   int batch = 0;  // 0: what the model was exported with

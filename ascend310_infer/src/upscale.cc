@@ -23,6 +23,12 @@ size_t choose_network(const std::vector<Network*>& networks, int height, int wid
   return best;
 }
 
+int choose_batch(const std::vector<int>& batches, int remaining) {
+  const auto enough = std::lower_bound(batches.begin(), batches.end(), remaining);
+  if (enough == batches.end()) return batches.back();
+  return enough == batches.begin() || *enough <= 2 * remaining ? *enough : *(enough - 1);
+}
+
 Image upscale(const Image& image, Network& network, int overlap, std::vector<float>& buffer,
               Timing& timing) {
   const int tile_height = network.height() == 0 ? image.height : network.height();
@@ -35,10 +41,11 @@ Image upscale(const Image& image, Network& network, int overlap, std::vector<flo
   const int columns = static_cast<int>(horizontal.starts.size());
   const int tiles = static_cast<int>(vertical.starts.size()) * columns;
   Stitcher stitcher(vertical, horizontal, scale);
-  buffer.resize(in_size * network.batch());
-  for (int done = 0; done < tiles; done += network.batch()) {
-    const int count = std::min(network.batch(), tiles - done);
+  for (int done = 0; done < tiles;) {
+    const int batch = network.batch(tiles - done);
+    const int count = std::min(batch, tiles - done);
     const Stopwatch cutting;
+    buffer.resize(in_size * batch);
     for (int i = 0; i < count; ++i) {
       const int row = (done + i) / columns;
       const int column = (done + i) % columns;
@@ -47,13 +54,14 @@ Image upscale(const Image& image, Network& network, int overlap, std::vector<flo
     }
     timing.before += cutting.milliseconds();
     const Stopwatch running;
-    const float* output = network.run(buffer, count, tile_height, tile_width);
+    const float* output = network.run(buffer, batch, tile_height, tile_width);
     timing.inference += running.milliseconds();
     const Stopwatch stitching;
     for (int i = 0; i < count; ++i) {
       stitcher.add((done + i) / columns, (done + i) % columns, output + i * out_size);
     }
     timing.after += stitching.milliseconds();
+    done += count;
   }
   timing.tiles += tiles;
   const Stopwatch rounding;

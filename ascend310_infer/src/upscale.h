@@ -34,6 +34,10 @@ struct Timing {
 // fewest mirrored pixels.
 size_t choose_network(const std::vector<Network*>& networks, int height, int width, int overlap);
 
+// Which of the batches (ascending, not empty) takes the next tiles: the smallest that holds all that
+// remain, unless more than half of it would be empty and a smaller one is there.
+int choose_batch(const std::vector<int>& batches, int remaining);
+
 // Adds its times to `timing`; `buffer` is reused between calls. Throws Error.
 Image upscale(const Image& image, Network& network, int overlap, std::vector<float>& buffer,
               Timing& timing);

@@ -1,6 +1,7 @@
 // Tests of everything but MindSpore Lite: tiles, pictures, the pipeline, the command line.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,6 +16,7 @@
 #include "image.h"
 #include "options.h"
 #include "pipeline.h"
+#include "profiles.h"
 #include "stats.h"
 #include "tiling.h"
 #include "upscale.h"
@@ -50,18 +52,20 @@ bool has(const std::string& text, const std::string& part) {
 // with padded convolutions, treats the border of its input in its own way.
 class Blur : public csd::Network {
  public:
-  Blur(int height, int width, int batch) : height_(height), width_(width), batch_(batch) {}
+  Blur(int height, int width, int batch) : Blur(height, width, std::vector<int>{batch}) {}
+  Blur(int height, int width, std::vector<int> batches)
+      : height_(height), width_(width), batches_(std::move(batches)) {}
   int height() const override { return height_; }
   int width() const override { return width_; }
-  int batch() const override { return batch_; }
+  int batch(int remaining) const override { return csd::choose_batch(batches_, remaining); }
   int scale() const override { return 2; }
 
-  const float* run(const std::vector<float>& input, int count, int height, int width) override {
-    CHECK(count >= 1 && count <= batch_);
-    CHECK(input.size() == static_cast<size_t>(batch_) * 3 * height * width);
-    ++runs;
+  const float* run(const std::vector<float>& input, int batch, int height, int width) override {
+    CHECK(std::count(batches_.begin(), batches_.end(), batch) == 1);
+    CHECK(input.size() == static_cast<size_t>(batch) * 3 * height * width);
+    runs.push_back(batch);
     output_.assign(input.size() * 4, -1.0F);
-    for (int plane = 0; plane < 3 * count; ++plane) {
+    for (int plane = 0; plane < 3 * batch; ++plane) {
       const float* from = input.data() + static_cast<size_t>(plane) * height * width;
       float* to = output_.data() + static_cast<size_t>(plane) * height * width * 4;
       for (int y = 0; y < 2 * height; ++y) {
@@ -79,10 +83,11 @@ class Blur : public csd::Network {
     return output_.data();
   }
 
-  int runs = 0;
+  std::vector<int> runs;  // their batches
 
  private:
-  int height_, width_, batch_;
+  int height_, width_;
+  std::vector<int> batches_;
   std::vector<float> output_;
 };
 
@@ -152,10 +157,28 @@ void test_tiles_equal_the_whole_picture() {
     const csd::Image got = run(image, tiled, 3, &tiles);
     CHECK(got.rgb == wanted.rgb);
     CHECK(tiles == 5 * 3);
-    CHECK(tiled.runs == (tiles + batch - 1) / batch);
+    CHECK(tiled.runs == std::vector<int>((tiles + batch - 1) / batch, batch));
   }
   Blur short_sighted(16, 20, 1);  // no overlap for a network that sees one pixel: seams
   CHECK(run(image, short_sighted, 0).rgb != wanted.rgb);
+}
+
+void test_batches_that_fit_what_is_left() {
+  CHECK(csd::choose_batch({4}, 1) == 4);  // no other
+  CHECK(csd::choose_batch({1, 8}, 100) == 8 && csd::choose_batch({1, 8}, 8) == 8);
+  CHECK(csd::choose_batch({1, 8}, 4) == 8 && csd::choose_batch({1, 8}, 3) == 1);
+  CHECK(csd::choose_batch({1, 2, 8}, 3) == 2 && csd::choose_batch({2, 8}, 1) == 2);
+  const csd::Image image = noise(50, 37);
+  Blur whole(0, 0, 1);
+  Blur tiled(16, 20, std::vector<int>{1, 2, 4});  // 15 tiles
+  CHECK(run(image, tiled, 3).rgb == run(image, whole, 3).rgb);
+  CHECK((tiled.runs == std::vector<int>{4, 4, 4, 4}));
+  Blur few(16, 20, std::vector<int>{1, 2, 8});
+  CHECK(run(image, few, 3).rgb == run(image, whole, 3).rgb);
+  CHECK((few.runs == std::vector<int>{8, 8}));
+  Blur small(16, 20, std::vector<int>{1, 7});
+  CHECK(run(image, small, 3).rgb == run(image, whole, 3).rgb);
+  CHECK((small.runs == std::vector<int>{7, 7, 1}));
 }
 
 void test_smaller_than_a_tile() {
@@ -302,6 +325,67 @@ void test_options() {
   CHECK(has(message_of([] { csd::parse_options({"--input", "i", "--output", "o"}); }), "no model"));
 }
 
+void test_precision_modes() {
+  const auto parse = [](const char* device, const char* mode) {
+    return csd::parse_options({"--model", "m", "--input", "i", "--output", "o", "--device", device,
+                               "--precision", mode});
+  };
+  for (const char* mode : {"enforce_fp32", "preferred_fp32", "enforce_fp16", "enforce_origin",
+                           "preferred_optimal"}) {
+    CHECK(parse("Ascend", mode).precision == mode);
+    CHECK(has(csd::usage(), mode));
+    CHECK(has(message_of([&] { parse("CPU", mode); }), "for --device Ascend"));
+  }
+  for (const char* mode : {"fp16", "ENFORCE_FP32", "force_fp16"}) {
+    CHECK(has(message_of([&] { parse("Ascend", mode); }), "one of enforce_fp32, preferred_fp32, "));
+    CHECK(has(message_of([&] { parse("CPU", mode); }), std::string("not '") + mode + "'"));
+  }
+  CHECK(has(message_of([&] { parse("Ascend", ""); }), "needs a value"));
+}
+
+using Profiles = std::vector<csd::Profile>;
+
+void test_sample_configurations() {
+  const auto read = [](const char* name) {
+    return csd::read_profiles(std::string(CONFIGS) + "/" + name);
+  };
+  CHECK((read("batches.cfg") == Profiles{{1, 64, 64}, {4, 64, 64}, {8, 64, 64}}));
+  CHECK((read("sizes.cfg") == Profiles{{1, 64, 64}, {1, 120, 160}, {1, 240, 320}}));
+  CHECK((read("sizes_and_batches.cfg") ==
+         Profiles{{1, 64, 64}, {8, 64, 64}, {1, 120, 160}, {4, 120, 160}}));
+}
+
+void test_profiles(const fs::path& folder) {
+  CHECK(csd::config_of("a/m_ascend.mindir") == "a/m_ascend.cfg");
+  CHECK(csd::config_of("m") == "m.cfg");
+  const std::string path = (folder / "m.cfg").string();
+  const auto read = [&](const std::string& text) {
+    std::ofstream(path) << text;
+    return csd::read_profiles(path);
+  };
+  CHECK(read("# no sizes\n[ascend_context]\nprecision_mode=enforce_fp32\n").empty());
+  CHECK((read("[ascend_context]\ninput_shape = 12_g:x:[-1, 3, 8, 9]\r\ndynamic_dims=[2], [3]\r\n") ==
+         Profiles{{2, 8, 9}, {3, 8, 9}}));
+  // A key counts in its own section alone.
+  CHECK(read("[acl_build_options]\ninput_shape=x:-1,3,8,8\ndynamic_dims=[1],[2]\n").empty());
+  const auto complaint = [&](const std::string& shape, const std::string& dims) {
+    return message_of([&] {
+      read("[ascend_context]\ninput_shape=" + shape + "\ndynamic_dims=" + dims + "\n");
+    });
+  };
+  for (const char* dims : {"[1,2],[3]", "[0],[1]", "[1~4]", "1.5", "[a]", "", "[1],,[2]"}) {
+    CHECK(has(complaint("x:[-1,3,8,8]", dims), "does not fit input_shape 'x:[-1,3,8,8]'"));
+  }
+  CHECK(has(complaint("x:[1,3,8,8]", "[1]"), "does not fit"));
+  for (const char* shape : {"x:[-1,8,8,3]", "x:[-1,3,8]", "x:[-1,3,0,8]", "x:[-2,3,8,8]", "",
+                            "x:[-1,3,8,8];y:[-1,3,8,8]"}) {
+    CHECK(has(complaint(shape, "[1],[2]"), "is not one input of (N, 3, H, W)"));
+  }
+  CHECK(has(message_of([&] { read("[ascend_context]\ndynamic_dims=[1],[2]\n"); }),
+            "dynamic_dims needs an input_shape in [ascend_context]"));
+  CHECK(has(message_of([&] { csd::read_profiles(path + "x"); }), "No such file"));
+}
+
 void test_json_string() { CHECK(csd::json_string("a\"b\\c\n") == "\"a\\\"b\\\\c\\u000a\""); }
 
 }  // namespace
@@ -314,6 +398,7 @@ int main() {
   test_shares_add_up_to_one();
   test_pixels_near_a_tiles_inner_edge_do_not_count();
   test_tiles_equal_the_whole_picture();
+  test_batches_that_fit_what_is_left();
   test_smaller_than_a_tile();
   test_mirror();
   test_choice_of_network();
@@ -321,6 +406,9 @@ int main() {
   test_writing(folder);
   test_jobs(folder);
   test_options();
+  test_precision_modes();
+  test_sample_configurations();
+  test_profiles(folder);
   test_json_string();
   fs::remove_all(folder);
   std::printf("%d checks failed\n", failures);
