@@ -1,4 +1,4 @@
-"""Steps of scripts/run_infer_310.sh that need Python: lower, inputs, score."""
+"""Steps of scripts/run_infer_310.sh that need Python: models, inputs, score."""
 
 import argparse
 import json
@@ -25,21 +25,22 @@ def _sets(data_dir: str, scale: int) -> dict:
     return {root.resolve().name: benchmark_pairs(root.parent, str(root), scale)}
 
 
-def _lower(args: argparse.Namespace) -> None:
+def _models(args: argparse.Namespace) -> None:
     from csd.deploy.board import model_files
     from csd.deploy.lower import lower_mindir
 
-    folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in model_files(args.model):
-        lower_mindir(file, folder / file.name)
-        print(folder / file.name)
+    folder = Path(args.output) / "models"
+    for file in model_files(args.model, args.device):
+        if args.lower:
+            folder.mkdir(parents=True, exist_ok=True)
+            lower_mindir(file, folder / file.name)
+        print(folder / file.name if args.lower else file)
 
 
 def _inputs(args: argparse.Namespace) -> None:
     from csd.deploy.board import describe, model_files, write_inputs
 
-    facts = describe(model_files(args.model)[0])
+    facts = describe(model_files(args.model, args.device)[0])
     for name, pairs in _sets(args.data_dir, facts["scale"]).items():
         write_inputs(pairs, facts["scale"], Path(args.output) / name / "lr")
         print(name)
@@ -50,7 +51,7 @@ def _score(args: argparse.Namespace) -> None:
     from csd.deploy.board import describe, model_files, score_outputs
 
     output = Path(args.output)
-    facts = describe(model_files(args.model)[0])
+    facts = describe(model_files(args.model, args.device)[0])
     sets = _sets(args.data_dir, facts["scale"])
     outputs = {name: output / name / "sr" for name in sets}
     stats = {name: output / name / "stats.json" for name in sets}
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="infer_310.py", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, action, text in (
-        ("lower", _lower, "rewrite models for MindSpore Lite 2.0, print their paths"),
+        ("models", _models, "print the models that the device takes"),
         ("inputs", _inputs, "write OUTPUT/<Set>/lr/<name>.png, print the sets"),
         ("score", _score, "compare OUTPUT/<Set>/sr with the originals, print the table"),
     ):
@@ -83,7 +84,12 @@ def main(argv: Sequence[str]) -> int:
         command.set_defaults(action=action)
         command.add_argument("--model", required=True, help="MINDIR, or a folder of them")
         command.add_argument("--output", required=True, help="folder to write to")
-        if name != "lower":
+        command.add_argument("--device", choices=("Ascend", "CPU"), required=True)
+        if name == "models":
+            command.add_argument(
+                "--lower", action="store_true", help="rewrite them for MindSpore Lite 2.0"
+            )
+        else:
             command.add_argument("--data_dir", required=True, help="a set, or a folder of sets")
     args = parser.parse_args(argv)
 

@@ -53,13 +53,12 @@ def test_a_missing_picture_is_named(pairs, tmp_path):
 
 
 def test_models_and_descriptions(tmp_path):
-    with pytest.raises(InputError, match="no MINDIR"):
-        model_files(tmp_path)
-    with pytest.raises(InputError, match="no MINDIR"):
-        model_files(tmp_path / "none.mindir")
+    for path in (tmp_path, tmp_path / "none.mindir"):
+        with pytest.raises(InputError, match="no MINDIR"):
+            model_files(path, "CPU")
     model = tmp_path / "m.mindir"
     model.write_bytes(b"")
-    assert model_files(tmp_path) == model_files(model) == [model]
+    assert model_files(tmp_path, "CPU") == model_files(model, "Ascend") == [model]
     for text in (None, "{", "{}", '{"scale": "x", "width": 1}'):
         if text is not None:
             (tmp_path / "m.mindir.json").write_text(text)
@@ -67,3 +66,32 @@ def test_models_and_descriptions(tmp_path):
             describe(model)
     (tmp_path / "m.mindir.json").write_text(json.dumps(FACTS))
     assert describe(model)["scale"] == 2
+
+
+def test_a_device_takes_its_own_models(tmp_path):
+    for name in ("a.mindir", "a_ascend.mindir", "b.mindir", "c_ascend.mindir", "a_ascend.cfg"):
+        (tmp_path / name).write_bytes(b"")
+
+    def names(device):
+        return [path.name for path in model_files(tmp_path, device)]
+
+    assert names("CPU") == ["a.mindir", "b.mindir"]
+    assert names("Ascend") == ["a_ascend.mindir", "b.mindir", "c_ascend.mindir"]
+    # A file that is named is taken as it is.
+    assert model_files(tmp_path / "a.mindir", "Ascend") == [tmp_path / "a.mindir"]
+    for name in ("a.mindir", "b.mindir"):
+        (tmp_path / name).unlink()
+    with pytest.raises(InputError, match="no MINDIR"):
+        model_files(tmp_path, "CPU")
+
+
+def test_a_converted_model_has_the_description_of_its_source(tmp_path):
+    converted = tmp_path / "m_ascend.mindir"
+    with pytest.raises(InputError, match=r"/m\.mindir\.json is missing"):
+        describe(converted)
+    (tmp_path / "m.mindir.json").write_text(json.dumps(FACTS))
+    assert describe(converted) == FACTS
+    (tmp_path / "m_ascend.mindir.json").write_text(json.dumps({**FACTS, "scale": 3}))
+    assert describe(converted)["scale"] == 3
+    with pytest.raises(InputError, match=r"/m_other\.mindir\.json is missing"):
+        describe(tmp_path / "m_other.mindir")

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -43,6 +44,42 @@ def recipe(photos, tmp_path) -> tuple[Path, list[str]]:
     )
     options = [f"--data_dir={photos}", f"--cache_dir={photos.parent / 'cache'}"]
     return file, [*options, f"--output_dir={tmp_path / 'run'}"]
+
+
+@pytest.fixture(scope="session")
+def shell():
+    """Function: run a command to its end, environment variables as keywords."""
+
+    def run(*command, timeout=500, **environment):
+        return subprocess.run(
+            [str(word) for word in command],
+            capture_output=True, text=True, timeout=timeout, check=False,
+            env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def unavailable():
+    """Function: skip the test, with the reason; with CSD_REQUIRE_CPP=1 let it fail."""
+
+    def stop(reason: str):
+        if os.environ.get("CSD_REQUIRE_CPP") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return stop
+
+
+@pytest.fixture(scope="session")
+def compiler(unavailable):
+    """Nothing; skips where C++ cannot be built."""
+    header = Path("/usr/include/opencv4/opencv2/imgcodecs.hpp")
+    if not (shutil.which("g++") and shutil.which("cmake") and header.is_file()):
+        unavailable(
+            "no C++ tests: apt-get install g++ cmake libopencv-core-dev libopencv-imgcodecs-dev"
+        )
 
 
 class Program:

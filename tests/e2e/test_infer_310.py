@@ -20,32 +20,8 @@ RUNNER = ROOT / "ascend310_infer"
 pytestmark = pytest.mark.slow
 
 
-def shell(*command, timeout=500, **environment):
-    return subprocess.run(
-        [str(word) for word in command],
-        capture_output=True, text=True, timeout=timeout, check=False,
-        env={**os.environ, **environment},
-    )  # fmt: skip
-
-
-def unavailable(reason: str):
-    if os.environ.get("CSD_REQUIRE_CPP") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
-def compiler():
-    """Nothing; skips where C++ cannot be built."""
-    header = Path("/usr/include/opencv4/opencv2/imgcodecs.hpp")
-    if not (shutil.which("g++") and shutil.which("cmake") and header.is_file()):
-        unavailable(
-            "no C++ tests: apt-get install g++ cmake libopencv-core-dev libopencv-imgcodecs-dev"
-        )
-
-
-@pytest.fixture(scope="session")
-def lite(compiler):
+def lite(compiler, shell, unavailable):
     """Folder of MindSpore Lite 2.0."""
     done = shell("bash", ROOT / "scripts/fetch_mindspore_lite.sh")
     if done.returncode:
@@ -54,7 +30,7 @@ def lite(compiler):
 
 
 @pytest.fixture(scope="session")
-def csd_infer(lite):
+def csd_infer(lite, shell):
     """The built program, its own tests passed."""
     done = shell("bash", RUNNER / "build.sh", lite, "--test")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -110,7 +86,7 @@ def levels_apart(path, wanted):
 
 
 @pytest.mark.parametrize("label", ["edsr_x4", "rcan_x3", "carn_x2"])
-def test_one_tile_is_what_mindspore_computes(csd_infer, models, tmp_path, label):
+def test_one_tile_is_what_mindspore_computes(shell, csd_infer, models, tmp_path, label):
     net, _, model = models[label]
     image = picture(24, 24)
     Image.fromarray(image).save(tmp_path / "a.png")
@@ -123,7 +99,7 @@ def test_one_tile_is_what_mindspore_computes(csd_infer, models, tmp_path, label)
 
 
 @pytest.mark.parametrize("batch", ["1", "3"])
-def test_tiles_are_the_whole_picture(csd_infer, models, tmp_path, batch):
+def test_tiles_are_the_whole_picture(shell, csd_infer, models, tmp_path, batch):
     net, exported, model = models["edsr_x4"]
     radius = json.loads((exported.parent / f"{exported.name}.json").read_text())["receptive_field"][
         "radius"
@@ -145,7 +121,29 @@ def test_tiles_are_the_whole_picture(csd_infer, models, tmp_path, batch):
     assert item["inference_ms"] > 0 and stats["total"]["images_per_second"] > 0
 
 
-def test_all_kinds_of_pictures(csd_infer, models, tmp_path):
+def test_batches_of_a_configuration_file(shell, csd_infer, models, tmp_path):
+    # MindSpore Lite itself, resized back and forth between the batches that the file names.
+    net, _, model = models["edsr_x4"]
+    shutil.copy(model, tmp_path / "m.mindir")
+    (tmp_path / "m.cfg").write_text(
+        "[ascend_context]\ninput_shape=x:[-1,3,24,24]\ndynamic_dims=[1],[2],[6]\n"
+    )
+    (tmp_path / "in").mkdir()
+    sizes = {"a": (25, 25), "b": (24, 24), "c": (29, 25)}  # 4, 1 and 6 tiles
+    for name, size in sizes.items():
+        Image.fromarray(picture(*size)).save(tmp_path / "in" / f"{name}.png")
+    done = shell(
+        csd_infer, "--model", tmp_path / "m.mindir", "--input", tmp_path / "in", "--overlap", "10",
+        "--output", tmp_path / "out", "--json", tmp_path / "stats.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tiles = [item["tiles"] for item in json.loads((tmp_path / "stats.json").read_text())["images"]]
+    assert tiles == [4, 1, 6]
+    for name, size in sizes.items():
+        assert levels_apart(tmp_path / "out" / f"{name}.png", whole(net, picture(*size))) <= 1
+
+
+def test_all_kinds_of_pictures(shell, csd_infer, models, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     grey = picture(30, 33)[:, :, 0]
@@ -174,7 +172,7 @@ def test_all_kinds_of_pictures(csd_infer, models, tmp_path):
     np.testing.assert_array_equal(*same)
 
 
-def test_two_hundred_pictures_and_five_bad_ones(csd_infer, models, tmp_path):
+def test_two_hundred_pictures_and_five_bad_ones(shell, csd_infer, models, tmp_path):
     def run(count):
         folder, out = tmp_path / f"in{count}", tmp_path / f"out{count}"
         folder.mkdir()
@@ -226,7 +224,7 @@ def test_wrong_usage_is_one_sentence(csd_infer, models, tmp_path, changes, sente
     assert sentence in done.stderr
 
 
-def test_script_scores_a_set(csd_infer, models, tmp_path, reference):
+def test_script_scores_a_set(shell, csd_infer, models, tmp_path, reference):
     _, exported, _ = models["edsr_x4"]
     script = ROOT / "scripts/run_infer_310.sh"
     done = shell(
@@ -244,15 +242,17 @@ def test_script_scores_a_set(csd_infer, models, tmp_path, reference):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "Usage"),
+        ([], "MINDIR DATA_DIR DEVICE_ID"),
         (["none.mindir", "."], "no MINDIR at"),
         (["MODEL", "none"], "no folder"),
         (["MODEL", ".", "TPU"], "Ascend or CPU"),
         (["MODEL", ".", "CPU", "x"], "whole number"),
         (["MODEL", ".", "Ascend"], "LITE_HOME"),
+        (["MODEL", ".", "3"], "LITE_HOME"),  # a device id: Ascend
+        (["MODEL", ".", "3", "1"], "Ascend or CPU"),
     ],
 )
-def test_script_checks_its_arguments(tmp_path, arguments, sentence):
+def test_script_checks_its_arguments(shell, tmp_path, arguments, sentence):
     model = tmp_path / "m.mindir"
     model.write_text("")
     arguments = [model if word == "MODEL" else word for word in arguments]
@@ -261,7 +261,7 @@ def test_script_checks_its_arguments(tmp_path, arguments, sentence):
     assert sentence in done.stderr
 
 
-def test_sanitized_build_is_clean(compiler):
+def test_sanitized_build_is_clean(shell, compiler):
     done = shell("bash", RUNNER / "build.sh", "--sanitize", "--test", LITE_HOME="")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 checks failed" in done.stdout

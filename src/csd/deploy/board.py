@@ -11,15 +11,30 @@ from csd.data.images import read_image
 from csd.errors import InputError, WorkError
 from csd.evaluation import psnr_y, ssim_y
 
+# Ends the name of what converter_lite makes of a model: x.mindir -> x_ascend.mindir.
+CONVERTED = "_ascend"
 
-def model_files(path: str | Path) -> list[Path]:
-    """The MINDIR files that `path` stands for: itself, or those of a folder.
+
+def model_files(path: str | Path, device: str) -> list[Path]:
+    """The MINDIR files that `path` stands for: itself, or those of a folder that `device` takes.
+
+    What `converter_lite` compiled (`x_ascend.mindir`) is for Ascend alone; there it replaces the
+    model that it was made from (`x.mindir`).
+
+    Args:
+        path: a file or a folder.
+        device: `Ascend` or `CPU`.
 
     Raises:
         InputError: there is none.
     """
     path = Path(path)
     files = sorted(path.glob("*.mindir")) if path.is_dir() else [path]
+    if path.is_dir() and device == "Ascend":
+        converted = {_source(file) for file in files if _is_converted(file)}
+        files = [file for file in files if file not in converted]
+    elif path.is_dir():
+        files = [file for file in files if not _is_converted(file)]
     if not files or not files[0].is_file():
         raise InputError(
             f"no MINDIR at {path}; `python export.py --ckpt FILE --size 64x64` writes one"
@@ -30,10 +45,15 @@ def model_files(path: str | Path) -> list[Path]:
 def describe(mindir: Path) -> dict:
     """The description that `export.py` wrote beside a MINDIR.
 
+    A model that `converter_lite` compiled has that of the model it was made from, unless it has one
+    of its own.
+
     Raises:
         InputError: it is missing or damaged.
     """
-    path = mindir.with_name(mindir.name + ".json")
+    path = _description(mindir)
+    if not path.is_file() and _is_converted(mindir):
+        path = _description(_source(mindir))
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         return {"scale": int(facts["scale"]), "width": float(facts["width"]), **facts}
@@ -41,6 +61,19 @@ def describe(mindir: Path) -> dict:
         raise InputError(
             f"{path} is missing or damaged; keep the .json that export.py wrote beside the model"
         ) from None
+
+
+def _description(mindir: Path) -> Path:
+    return mindir.with_name(mindir.name + ".json")
+
+
+def _is_converted(mindir: Path) -> bool:
+    return mindir.stem.endswith(CONVERTED)
+
+
+def _source(mindir: Path) -> Path:
+    """`x.mindir` of `x_ascend.mindir`."""
+    return mindir.with_name(mindir.stem.removesuffix(CONVERTED) + mindir.suffix)
 
 
 def write_inputs(pairs: Sequence[Pair], scale: int, folder: Path) -> None:
