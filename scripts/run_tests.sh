@@ -49,7 +49,7 @@ export PATH="$VENV/bin:$PATH"
 ruff check .
 ruff format --check .
 lint-imports
-shellcheck -x scripts/*.sh ascend310_infer/*.sh .ci/run
+shellcheck -x scripts/*.sh ascend310_infer/*.sh ascend310_infer/tests/*/*.sh .ci/run
 # One thread a process: two processes that each take all cores wait for each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" NUMBA_NUM_THREADS="${NUMBA_NUM_THREADS:-1}"
 # Tests that kill processes meet a busy machine's timing: one that fails is tried again, and said so.
