@@ -7,7 +7,7 @@ usage() {
 usage: bash build.sh [LITE_HOME] [--sanitize] [--test]
 
   LITE_HOME   folder of MindSpore Lite: the one that holds include/api, or runtime/;
-              the environment variable LITE_HOME does the same
+              the environment variables LITE_HOME and MS_LITE_HOME do the same
   --sanitize  AddressSanitizer and UndefinedBehaviorSanitizer, in the subfolder sanitize/
   --test      run the tests after the build
 
@@ -19,7 +19,7 @@ TEXT
 }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-lite=${LITE_HOME:-}
+lite=${LITE_HOME:-${MS_LITE_HOME:-}}
 build=${BUILD_DIR:-$here/build}
 sanitize=OFF
 test=no

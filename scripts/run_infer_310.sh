@@ -6,7 +6,7 @@
 #   folder of them: each image then takes the size that fits, and Ascend the converted ones.
 # DATA_DIR: a set (with HR and, if it has one, LR_bicubic), or a folder of sets.
 # DEVICE: Ascend (the default) or CPU. DEVICE_ID: 0.
-# Environment: LITE_HOME, folder of MindSpore Lite (on the CPU it is fetched if unset);
+# Environment: LITE_HOME or MS_LITE_HOME, folder of MindSpore Lite (on the CPU fetched if unset);
 # OUTPUT_DIR (output/infer_310); OVERLAP (8); BATCH; THREADS; PRECISION: as csd_infer's options;
 # BUILD_DIR (ascend310_infer/build), where the program is built.
 set -euo pipefail
@@ -54,7 +54,7 @@ if [[ ! $device_id =~ ^[0-9]+$ ]]; then
   echo "error: DEVICE_ID must be a whole number, not '$device_id'" >&2
   exit 2
 fi
-lite=${LITE_HOME:-}
+lite=${LITE_HOME:-${MS_LITE_HOME:-}}
 if [[ -z $lite && $device == Ascend ]]; then
   echo "error: set LITE_HOME to the folder of MindSpore Lite; see ascend310_infer/README.md" >&2
   exit 2

@@ -52,6 +52,18 @@ def test_dynamic_file_takes_other_sizes(reference_net, tmp_path):
         assert open_file(made.path)(image).shape == (1, 3, 2 * height, 2 * width)
 
 
+@pytest.mark.parametrize("label", ["edsr_x2", "rcan_x3", "carn_x2"])
+@pytest.mark.parametrize("sizes", [None, [(9, 12)]])
+def test_files_take_other_batches(reference_net, tmp_path, label, sizes):
+    import mindspore as ms
+
+    net, _, _ = reference_net(label)
+    (made,) = export_network(net, 0.25, tmp_path, sizes=sizes)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 3, 9, 12)).astype(np.float32)
+    wanted = net(ms.Tensor(images), 0.25).asnumpy()
+    np.testing.assert_allclose(open_file(made.path)(images), wanted, atol=1e-3)
+
+
 def test_several_sizes_in_one_call(reference_net, tmp_path):
     net, _, _ = reference_net("edsr_x2")
     made = export_network(net, 0.25, tmp_path, sizes=[(8, 12), (16, 8)])

@@ -245,7 +245,7 @@ def script(built, lite, shell, tmp_path):
     def start(*arguments, **environment):
         return shell(
             "bash", ROOT / "scripts" / "run_infer_310.sh", models, folder, *arguments,
-            LITE_HOME=lite, BUILD_DIR=built, OUTPUT_DIR=tmp_path / "out", OVERLAP=3,
+            MS_LITE_HOME=lite, BUILD_DIR=built, OUTPUT_DIR=tmp_path / "out", OVERLAP=3,
             CSD_STUB_LOG=tmp_path / "log", **environment,
         )  # fmt: skip
 
