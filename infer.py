@@ -79,9 +79,11 @@ def main(argv: Sequence[str]) -> int:
     if options.budget_ms is not None and options.width is not None:
         raise InputError("--budget_ms chooses the width itself; leave --width or --budget_ms out")
 
-    from csd.evaluation.photo_files import find_photos, plan_jobs, printable
+    from csd.evaluation.photo_files import find_photos, plan_jobs, printable, unread_files
 
     sources = find_photos(options.input)
+    if unread := unread_files(options.input):
+        print(f"note: {printable(options.input)}: {unread}")
     output_dir = Path(config.runtime.output_dir or "output/infer")
     if Path(options.input).is_dir() and Path(options.input).resolve() == output_dir.resolve():
         raise InputError("--output_dir is the folder of the photographs; name another one")

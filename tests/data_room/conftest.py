@@ -1,5 +1,6 @@
 """Small photographs to read: crops of the benchmark pictures that lie beside the tests."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,13 @@ def make_photos(picture):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def makers():
+    """The functions of makers.py: files of every layout."""
+    path = Path(__file__).with_name("makers.py")
+    spec = importlib.util.spec_from_file_location("image_makers", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

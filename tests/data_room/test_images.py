@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import csd.data.images as images
+import csd.data.formats as formats
 from csd.data import image_size, read_image, write_png
 from csd.errors import InputError, WorkError
 
@@ -142,7 +142,7 @@ def test_floating_point_is_refused(tmp_path):
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch):
     Image.new("1", (400, 300)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(images, "MAX_PIXELS", 100_000)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 100_000)
     limit = Image.MAX_IMAGE_PIXELS
     with pytest.raises(InputError, match=r"bomb\.png has more than 0 megapixels"):
         read_image(tmp_path / "bomb.png")

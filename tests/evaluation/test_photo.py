@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from csd.data import image_size, read_image
+from csd.data.png_writer import encode_png
 from csd.errors import InputError, WorkError
 from csd.evaluation import Photo, read_photo, restore_photo, write_photo
 from csd.evaluation.photo import upscale_plane
-from csd.evaluation.png import encode_png
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -29,7 +29,7 @@ def test_file_folder_and_glob(tmp_path):
         with pytest.raises(InputError):
             find_photos(str(tmp_path / wanted))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no photograph in the folder"):
+    with pytest.raises(InputError, match="no image in the folder"):
         find_photos(str(tmp_path / "empty"))
 
 

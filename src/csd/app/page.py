@@ -5,13 +5,13 @@ import socket
 from html import escape
 
 from csd.app.session import MEGABYTE, Session
+from csd.data.formats import image_suffixes
 from csd.errors import CSDError, InputError
 
 # No fonts, scripts or statistics from elsewhere: the page works without a network.
 _FONTS = ["system-ui", "sans-serif"]
 _MONO = ["ui-monospace", "monospace"]
 _CSS = ".failed { color: #c0341d; font-weight: 600; } footer { display: none !important; }"
-_ACCEPTED = [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"]
 
 
 def load_gradio(folder: str | None = None):
@@ -79,7 +79,9 @@ def build_page(session: Session):
         )
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
-                upload = gr.File(label="A photograph", file_types=_ACCEPTED, elem_id="upload")
+                upload = gr.File(
+                    label="A photograph", file_types=sorted(image_suffixes()), elem_id="upload"
+                )
                 width = gr.Radio(choices, value=choices[0][1], label="Network", elem_id="width")
                 summary = gr.HTML(elem_id="summary")
                 download = gr.DownloadButton(

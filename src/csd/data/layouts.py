@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from csd.data.images import image_size, is_image_name, read_image
+from csd.data.formats import is_image_name
+from csd.data.images import image_size, read_image
 from csd.data.imresize import imresize_bicubic
 from csd.errors import InputError
 

@@ -1,16 +1,17 @@
 """Which photographs an `--input` names, and what their outputs are called."""
 
 import glob
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from csd.data.images import IMAGE_SUFFIXES, is_image_name
+from csd.data.encode import WRITTEN_SUFFIXES
+from csd.data.formats import describe_unread, image_suffixes, is_image_name
 from csd.errors import InputError
 
-# "same" writes these; everything else, GIF for one, becomes PNG.
-_KEPT_SUFFIXES = IMAGE_SUFFIXES - {".gif"}
+_MAX_NAME_BYTES = 255  # of a file name on Linux
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ def find_photos(wanted: str) -> list[Path]:
         if path.is_dir():
             found = sorted(p for p in path.iterdir() if is_image_name(p) and p.is_file())
             if not found:
-                known = ", ".join(sorted(IMAGE_SUFFIXES))
-                raise InputError(f"no photograph in the folder {printable(path)} ({known})")
+                known, rest = ", ".join(sorted(image_suffixes())), unread_files(wanted)
+                what = f"no image in the folder {printable(path)} ({known})"
+                raise InputError(f"{what}; {rest}" if rest else what)
             return found
         if os.path.lexists(path):
             return [path]
@@ -65,12 +67,19 @@ def find_photos(wanted: str) -> list[Path]:
     return found
 
 
+def unread_files(wanted: str) -> str | None:
+    """Where `wanted` is a folder: one line that counts the files in it that are not read."""
+    path = Path(wanted)
+    return describe_unread(path.iterdir()) if path.is_dir() else None
+
+
 def plan_jobs(
     sources: Sequence[Path], output_dir: Path, *, same_format: bool = False, compare: bool = False
 ) -> list[Job]:
-    """A different output for every photograph, all directly in `output_dir`, none of them an input.
+    """A different output for every image, all directly in `output_dir`, none of them an input.
 
-    `a.jpg` becomes `a.png`; where two photographs would share that name (`a.jpg` and `a.png`, or
+    `same_format` keeps the formats that are written here; the others, GIF for one, become PNG.
+    `a.jpg` becomes `a.png`; where two images would share that name (`a.jpg` and `a.png`, or
     `x/a.jpg` and `y/a.jpg`), the later ones are called `a_png.png`, `a_jpg_2.png` and so on.
     """
     taken = {path.resolve() for path in sources}
@@ -78,9 +87,10 @@ def plan_jobs(
     jobs = []
     for source in sources:
         lower = source.suffix.lower()
-        suffix = lower if same_format and lower in _KEPT_SUFFIXES else ".png"
-        for stem in _stems(source):
-            names = [stem + suffix, *([f"{stem}_compare.png"] if compare else [])]
+        suffix = lower if same_format and lower in WRITTEN_SUFFIXES else ".png"
+        for added in _additions(source):
+            endings = [added + suffix, *([f"{added}_compare.png"] if compare else [])]
+            names = [_fitted(source.stem, ending) for ending in endings]
             if not taken.intersection(folder / name for name in names):
                 break
         taken.update(folder / name for name in names)
@@ -88,12 +98,17 @@ def plan_jobs(
     return jobs
 
 
-def _stems(source: Path):
-    """Names to try, the nicest first, without end."""
-    yield source.stem
-    longer = f"{source.stem}_{source.suffix.lower().removeprefix('.') or 'image'}"
-    yield longer
-    number = 2
-    while True:
-        yield f"{longer}_{number}"
-        number += 1
+def _fitted(stem: str, ending: str) -> str:
+    """`stem + ending`, of the stem as many whole characters as a file name has room for."""
+    while len(os.fsencode(stem + ending)) > _MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + ending
+
+
+def _additions(source: Path) -> Iterator[str]:
+    """What to try behind the stem, the nicest first, without end."""
+    yield ""
+    added = f"_{source.suffix.lower()[1:9] or 'image'}"
+    yield added
+    for number in itertools.count(2):
+        yield f"{added}_{number}"

@@ -1,22 +1,25 @@
 """Writing PNG files of any size in little memory: 8 or 16 bits, grey or colour, alpha, ICC profile.
 
-Pillow cannot write 16 bits of colour, OpenCV cannot write a profile, and both copy the picture
-first; a PNG file is a header and a zlib stream of rows (W3C, PNG Specification, third edition).
+Pillow cannot write 16 bits of colour, OpenCV cannot write a profile, and both copy the image first;
+a PNG file is a header and a zlib stream of rows (W3C, PNG Specification, third edition).
 """
 
 import struct
 import zlib
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> grey, grey + alpha, RGB, RGBA
 _BAND_BYTES = 1 << 22
 # Photographs gain 2 % from the highest level, and take six times as long.
 _LEVEL = 4
 
 
-def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+def write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+    """One chunk: its length, type, data and checksum."""
     file.write(struct.pack(">I", len(data)) + kind + data)
     file.write(struct.pack(">I", zlib.crc32(kind + data)))
 
@@ -39,20 +42,28 @@ def _filtered(rows: np.ndarray, above: np.ndarray, step: int) -> bytes:
     return out.tobytes()
 
 
-def encode_png(file: BinaryIO, image: np.ndarray, icc: bytes | None = None) -> None:
+def encode_png(
+    file: BinaryIO,
+    image: np.ndarray,
+    icc: bytes | None = None,
+    colour: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     """Write `image` to an open binary file.
 
     image: uint8 or uint16, (H, W) or (H, W, C) with C of 1 to 4: grey, grey and alpha, RGB, RGBA.
-    icc: an ICC profile to embed. Besides the image about 20 MB are in use.
+    icc: an ICC profile to embed. colour: further chunks (type, data) that go before the pixels.
+    Besides the image about 20 MB are in use.
     """
     planes = image[:, :, None] if image.ndim == 2 else image
     height, width, channels = planes.shape
     size = planes.dtype.itemsize
     header = (width, height, 8 * size, _COLOUR_TYPES[channels], 0, 0, 0)
-    file.write(b"\x89PNG\r\n\x1a\n")
-    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", *header))
+    file.write(SIGNATURE)
+    write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *header))
     if icc:
-        _chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+        write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+    for kind, data in colour:
+        write_chunk(file, kind, data)
     stream = zlib.compressobj(_LEVEL)
     row_bytes = width * channels * size
     above = np.zeros(row_bytes, np.uint8)
@@ -63,6 +74,6 @@ def encode_png(file: BinaryIO, image: np.ndarray, icc: bytes | None = None) -> N
         data = stream.compress(_filtered(rows, above, channels * size))
         above = rows[-1]
         if data:
-            _chunk(file, b"IDAT", data)
-    _chunk(file, b"IDAT", stream.flush())
-    _chunk(file, b"IEND", b"")
+            write_chunk(file, b"IDAT", data)
+    write_chunk(file, b"IDAT", stream.flush())
+    write_chunk(file, b"IEND", b"")

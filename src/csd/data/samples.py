@@ -1,0 +1,50 @@
+"""Arithmetic on stored samples: unpacking bits, full range, straight alpha."""
+
+import numpy as np
+
+_BAND_BYTES = 1 << 22
+
+
+def to_full_range(values: np.ndarray, top: int) -> np.ndarray:
+    """Integers 0..top stretched to uint8 0..255, or uint16 0..65535 where `top` exceeds 255.
+
+    Rounded half up; values above `top` count as `top`.
+    """
+    full, dtype = (255, np.uint8) if top <= 255 else (65535, np.uint16)
+    if top == full:
+        return values.astype(dtype, copy=False)
+    table = (np.arange(top + 1, dtype=np.uint64) * (2 * full) + top) // (2 * top)
+    return table.astype(dtype)[np.minimum(values, top)]
+
+
+def unpack_bits(rows: np.ndarray, bits: int, count: int) -> np.ndarray:
+    """`count` integers of `bits` bits (1 to 16), most significant first, of every row.
+
+    rows: uint8 (n, bytes) -> (n, count), uint8 for up to 8 bits, else uint16.
+    """
+    out = np.empty((len(rows), count), np.uint8 if bits <= 8 else np.uint16)
+    band = max(1, _BAND_BYTES // max(1, rows.shape[1]))
+    for top in range(0, len(rows), band):
+        digits = np.unpackbits(rows[top : top + band], axis=1, count=count * bits)
+        digits = digits.reshape(-1, count, bits)
+        part = out[top : top + band]
+        part[...] = digits[:, :, 0]
+        for place in range(1, bits):
+            part <<= 1
+            part |= digits[:, :, place]
+    return out
+
+
+def unpremultiply(planes: np.ndarray) -> np.ndarray:
+    """Colours that were multiplied by alpha, divided by it again; the last channel is alpha.
+
+    uint8 or uint16 (H, W, C) -> the same; rounded half up; where alpha is 0, colours stay.
+    """
+    full = np.iinfo(planes.dtype).max
+    alpha = planes[:, :, -1].astype(np.uint32)
+    out = planes.copy()
+    for channel in range(planes.shape[2] - 1):
+        wide = planes[:, :, channel].astype(np.uint32) * np.uint32(full) + alpha // 2
+        wide = np.minimum(wide // np.maximum(alpha, 1), full)
+        out[:, :, channel] = np.where(alpha > 0, wide, planes[:, :, channel])
+    return out
