@@ -14,7 +14,7 @@ from csd.data import image_size, read_image
 from csd.data.png_writer import encode_png
 from csd.errors import InputError, WorkError
 from csd.evaluation import Photo, read_photo, restore_photo, write_photo
-from csd.evaluation.photo import upscale_plane
+from csd.evaluation.photo import fill_transparent, upscale_plane
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -57,7 +57,7 @@ def test_eight_bits_keep_their_channels(tmp_path, picture, mode):
 def test_sixteen_bits_stay_sixteen(tmp_path, name, channels):
     rng = np.random.default_rng(channels)
     deep = rng.integers(0, 65536, (21, 34, channels), dtype=np.uint16).squeeze()
-    deep[0, :2] = [[0], [65535]] if channels > 1 else [0, 65535]
+    deep[0, :2] = [[1], [65535]] if channels > 1 else [0, 65535]  # alpha 0 hides its colour
     order = {1: None, 3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[channels]
     stored = deep if order is None else cv2.cvtColor(deep, order)
     cv2.imwrite(str(tmp_path / name), stored)
@@ -77,6 +77,44 @@ def test_alpha_of_sixteen_bits_keeps_its_fraction():
     assert wide.dtype == np.uint16 and wide.shape == (80, 80)
     assert len(np.unique(wide)) > 1000
     assert np.abs(wide[2::4, 2::4].astype(int) - alpha).max() < 2000
+
+
+def disc(dtype, channels, soft):
+    """A white disc, radius 20, on transparent black."""
+    full = np.iinfo(dtype).max
+    y, x = np.mgrid[:64, :64] - 31.5
+    alpha = np.clip(20.5 - np.hypot(x, y), 0, 1) if soft else np.hypot(x, y) < 20
+    alpha = (alpha * full).astype(dtype)
+    white = np.where(alpha > 0, full, 0).astype(dtype)
+    return Photo(white if channels == 1 else np.dstack([white] * 3), alpha)
+
+
+def bicubic(x):
+    wide = [cv2.resize(p, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for p in x[0]]
+    return np.stack(wide)[None]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("soft", [False, True])
+def test_no_dark_fringe_around_what_is_visible(dtype, channels, soft):
+    photo = disc(dtype, channels, soft)
+    out = restore_photo(bicubic, photo, scale=2, tile=16)
+    full = np.iinfo(dtype).max
+    assert out.pixels[out.alpha >= full // 2 + 1].min() == full
+    np.testing.assert_array_equal(out.alpha, upscale_plane(photo.alpha, 2))
+
+
+def test_transparent_pixels_take_the_nearest_colour(picture):
+    alpha = np.zeros((9, 12), np.uint8)
+    alpha[2, 3], alpha[7, 10] = 1, 255
+    part = picture[:9, :12]
+    filled = fill_transparent(part, alpha)
+    np.testing.assert_array_equal(filled[0, 0], part[2, 3])
+    np.testing.assert_array_equal(filled[8, 11], part[7, 10])
+    assert {tuple(p) for p in filled.reshape(-1, 3)} == {tuple(part[2, 3]), tuple(part[7, 10])}
+    for same in (np.zeros_like(alpha), np.full_like(alpha, 9)):
+        np.testing.assert_array_equal(fill_transparent(part, same), part)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from csd.data.images import write_png
 from csd.evaluation.crops import busiest_window
-from csd.evaluation.photo import Photo, restore_photo, upscale_plane
+from csd.evaluation.photo import Photo, fill_transparent, restore_photo, upscale_plane
 from csd.evaluation.restore import DEFAULT_OVERLAP, Runner
 
 _CROP = 40  # side of a crop, pixels of the small photograph
@@ -21,8 +21,10 @@ Method = tuple[str, Runner, tuple[int, int] | None]
 
 
 def as_rgb8(photo: Photo) -> np.ndarray:
-    """The pixels as uint8 (H, W, 3), alpha left out."""
+    """The pixels as uint8 (H, W, 3); alpha is left out, what it hides is filled."""
     pixels = photo.pixels
+    if photo.alpha is not None:
+        pixels = fill_transparent(pixels, photo.alpha)
     pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
     return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
 

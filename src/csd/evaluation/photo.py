@@ -33,7 +33,10 @@ def restore_photo(
     self_ensemble: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Photo:
-    """Super-resolve a photograph and everything that belongs to it.
+    """Super-resolve an image and everything that belongs to it.
+
+    Colours under full transparency, of which nobody sees anything, do not shine through: the
+    network sees `fill_transparent` of the pixels.
 
     Args:
         run, scale, tile, self_ensemble, progress: as for `csd.evaluation.restore`.
@@ -51,7 +54,8 @@ def restore_photo(
             f"cut it into pictures of at most {most}"
         )
     grey, deep = photo.pixels.ndim == 2, photo.pixels.dtype == np.uint16
-    lr = photo.pixels / np.float32(257) if deep else photo.pixels
+    lr = photo.pixels if photo.alpha is None else fill_transparent(photo.pixels, photo.alpha)
+    lr = lr / np.float32(257) if deep else lr
     lr = np.repeat(lr[:, :, None], 3, axis=2) if grey else lr
     tiles, overlap = tile_plan(size, tile, self_ensemble)
     if size:  # a picture smaller than the graph's input is mirrored up to it
@@ -69,6 +73,24 @@ def restore_photo(
     )[: scale * height, : scale * width]
     alpha = None if photo.alpha is None else upscale_plane(photo.alpha, scale)
     return replace(photo, pixels=pixels[:, :, 0] if grey else pixels, alpha=alpha)
+
+
+def fill_transparent(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The pixels, those of alpha 0 with the colour of the nearest other one.
+
+    pixels: (H, W) or (H, W, 3); alpha: (H, W). Where everything is transparent nothing changes.
+    """
+    import cv2
+
+    clear = alpha == 0
+    if not clear.any() or clear.all():
+        return pixels
+    _, labels = cv2.distanceTransformWithLabels(
+        clear.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((labels.max() + 1, *pixels.shape[2:]), pixels.dtype)
+    colours[labels[~clear]] = pixels[~clear]  # each of these pixels has a label of its own
+    return colours[labels]
 
 
 def tile_plan(
