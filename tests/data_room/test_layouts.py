@@ -159,3 +159,28 @@ def test_picture_smaller_than_the_patch_is_named(tmp_path, make_photos):
     assert check_pair(pair, 4, lr_patch=15) == (15, 25)
     with pytest.raises(InputError, match=r"a\.png \(100x60\) is smaller than the HR patch of 64"):
         check_pair(pair, 4, lr_patch=16)
+
+
+def test_every_format_counts_and_the_rest_is_named_once(tmp_path, make_photos, caplog):
+    """One list of formats for all programs; what is not on it is counted in one line."""
+    make_photos(tmp_path, ["a.jfif", "b.avif", "c.jp2", "d.tga", "e.JPE", "f.png"])
+    for name in ("x.psd", "y.psd", "z.xcf"):
+        (tmp_path / name).touch()
+    for split in ("all", "train", "val"):
+        find_pairs(tmp_path, 2, split=split)
+    assert stems(find_pairs(tmp_path, 2, split="all")) == list("abcdef")
+    assert [r.getMessage() for r in caplog.records] == [
+        f"note: {tmp_path}: not read: 2 .psd, 1 .xcf"
+    ]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.xcf").touch()
+    with pytest.raises(InputError, match=r"no photographs in .* \(not read: 1 \.xcf\)"):
+        find_pairs(tmp_path / "other", 2)
+
+
+def test_what_lies_beside_lr_is_named_too(tmp_path, make_photos, caplog):
+    make_photos(tmp_path / "HR", ["a.png"])
+    add_lr(tmp_path / "HR", tmp_path / "LR_bicubic" / "X2", 2)
+    (tmp_path / "LR_bicubic" / "X2" / "a.psd").touch()
+    assert len(find_pairs(tmp_path, 2, split="all")) == 1
+    assert "X2: not read: 1 .psd" in caplog.text

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from csd.data import read_image, write_png
 from csd.errors import InputError
-from csd.evaluation import Photo, compare_picture
-from csd.evaluation.photo_files import find_photos, plan_jobs, printable
+from csd.evaluation import Photo, compare_picture, write_photo
+from csd.evaluation.photo_files import find_photos, plan_jobs, printable, unread_files
 
 
 def touch(folder, *names):
@@ -31,6 +32,36 @@ def test_file_folder_and_glob(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no image in the folder"):
         find_photos(str(tmp_path / "empty"))
+
+
+def test_a_folder_counts_what_is_not_read(tmp_path):
+    touch(tmp_path, "a.jfif", "b.avif", "c.jp2", "d.tga", "e.psd", "f.psd", "g.txt")
+    assert [p.name for p in find_photos(str(tmp_path))] == ["a.jfif", "b.avif", "c.jp2", "d.tga"]
+    assert unread_files(str(tmp_path)) == "not read: 2 .psd, 1 .txt"
+    assert unread_files(str(tmp_path / "a.jfif")) is None
+    touch(tmp_path, "below/h.psd")
+    with pytest.raises(InputError, match=r"; not read: 1 \.psd$"):
+        find_photos(str(tmp_path / "below"))
+
+
+@pytest.mark.parametrize(
+    "stem", ["\u8d85" * 83, "a" * 251, "\u00e9" * 125 + "b", "\U0001f600" * 62]
+)
+def test_names_as_long_as_the_system_allows(tmp_path, stem):
+    """Bytes count, not characters; nothing is lost, and every name can be made."""
+    sources = [tmp_path / "in" / folder / f"{stem}.png" for folder in "xyz"]
+    for source in sources:
+        touch(source.parent, source.name)
+    (tmp_path / "out").mkdir()
+    jobs = plan_jobs(sources, tmp_path / "out", compare=True)
+    outputs = [path for job in jobs for path in job.outputs()]
+    assert len(set(outputs)) == 6 and outputs[0].name == f"{stem}.png"
+    for number, path in enumerate(outputs):
+        part = np.full((2, 3, 3), number, np.uint8)
+        write_photo(path, Photo(part)) if number % 2 else write_png(path, part)
+    for number, path in enumerate(outputs):
+        assert (read_image(path) == number).all()
+    assert len(list((tmp_path / "out").iterdir())) == 6
 
 
 def test_shared_names_are_told_apart(tmp_path):

@@ -4,7 +4,9 @@ The list is closed. A file's first bytes choose its decoder, never a plug-in tha
 them: an EPS named `.png` is refused and never reaches Ghostscript.
 """
 
+import functools
 import importlib.util
+import logging
 import os
 import stat
 from collections import Counter
@@ -92,6 +94,14 @@ def describe_unread(paths: Iterable[Path]) -> str | None:
         needs = f" ({NEEDS_HEIF})" if suffix in HEIF_SUFFIXES else ""
         parts.append(f"{count} {name}{needs}")
     return f"not read: {', '.join(parts)}" if parts else None
+
+
+@functools.cache
+def warn_unread(folder: Path) -> None:
+    """Log once in a process what lies in a folder of images and is not read."""
+    if rest := describe_unread(folder.iterdir()):
+        printable = str(folder).encode("utf-8", "backslashreplace").decode()
+        logging.getLogger("csd.data").warning("note: %s: %s", printable, rest)
 
 
 def open_image_file(path: Path) -> BinaryIO:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csd.data.formats import is_image_name
+from csd.data.formats import describe_unread, is_image_name, warn_unread
 from csd.data.images import image_size, read_image
 from csd.data.imresize import imresize_bicubic
 from csd.errors import InputError
@@ -192,10 +192,12 @@ def _split(pairs: list[Pair], split: str, folder: Path) -> list[Pair]:
 def _plain(folder: Path) -> list[Pair]:
     images = _images(folder) or _images(folder / "HR")
     if not images:
+        rest = describe_unread(folder.iterdir())
         raise InputError(
             f"no photographs in {folder} or {folder / 'HR'};"
-            " put .png or .jpg files there, or check the layout"
+            " put .png or .jpg files there, or check the layout" + (f" ({rest})" if rest else "")
         )
+    warn_unread(images[0].parent)
     return [Pair(_unique_name(p, images), p) for p in images]
 
 
@@ -258,6 +260,8 @@ def _div2k(folder: Path, scale: int, split: str) -> list[Pair]:
 
 def _with_lr(images: list[Path], lr_dirs: list[Path], scale: int, prefix: str = "") -> list[Pair]:
     """Match HR files with `<name>x<scale>` (or `<name>`) in the LR folders; no folder: no LR."""
+    for folder in sorted({p.parent for p in images} | {d for d in lr_dirs if d.is_dir()}):
+        warn_unread(folder)
     lr_files = {p.stem: p for folder in lr_dirs for p in _images(folder)}
     pairs = [
         Pair(
