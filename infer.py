@@ -79,13 +79,19 @@ def main(argv: Sequence[str]) -> int:
     if options.budget_ms is not None and options.width is not None:
         raise InputError("--budget_ms chooses the width itself; leave --width or --budget_ms out")
 
-    from csd.evaluation.photo_files import find_photos, plan_jobs, printable, unread_files
+    from csd.evaluation.photo_files import (
+        find_photos,
+        plan_jobs,
+        printable,
+        real_path,
+        unread_files,
+    )
 
     sources = find_photos(options.input)
     if unread := unread_files(options.input):
         print(f"note: {printable(options.input)}: {unread}")
     output_dir = Path(config.runtime.output_dir or "output/infer")
-    if Path(options.input).is_dir() and Path(options.input).resolve() == output_dir.resolve():
+    if Path(options.input).is_dir() and real_path(Path(options.input)) == real_path(output_dir):
         raise InputError("--output_dir is the folder of the photographs; name another one")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)

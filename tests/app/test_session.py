@@ -1,5 +1,7 @@
 """The page's work without the page: results, limits, sentences."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,3 +81,23 @@ def test_limits_are_sentences_without_our_paths(session, tmp_path):
     with pytest.raises(InputError, match="not among"):
         session.restore(tmp_path / "wide.png", 0.5)
     assert list(session.folder.iterdir()) == []
+
+
+def test_an_upload_never_reaches_ghostscript(session, tmp_path, monkeypatch):
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for suffix in (".png", ".eps", ".tif"):
+        path = tmp_path / f"upload{suffix}"
+        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+        with pytest.raises(InputError, match=r"this file .*PostScript is not read here"):
+            session.restore(path, 0.25)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pipes_and_strange_uploads_are_sentences(session, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match="this file is a pipe"):
+        session.restore(tmp_path / "pipe.png", 0.25)
+    with pytest.raises(InputError, match="no such image file"):
+        session.restore(tmp_path / "gone.png", 0.25)

@@ -133,14 +133,15 @@ def test_what_tiff_holds_and_is_not_read_has_a_sentence(tmp_path, makers, small)
 
 
 @pytest.mark.parametrize(("number", "name"), [(34712, "JPEG 2000"), (50001, "WebP"),
-                                              (50002, "JPEG XL"), (34887, "LERC")])  # fmt: skip
+                                              (50002, "JPEG XL"), (34887, "LERC"), (65000, None)])  # fmt: skip
 def test_compressions_of_imagecodecs_name_it(tmp_path, makers, small, monkeypatch, number, name):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     data = bytearray(makers.tiff(small, 8, photometric=2))
     place = data.index(struct.pack("<HHI", 259, 3, 1)) + 8
     data[place : place + 2] = struct.pack("<H", number)
     (tmp_path / "a.tif").write_bytes(data)
-    refused(tmp_path / "a.tif", f"{name}.*pip install imagecodecs", READERS[:2])
+    words = f"{name}.*pip install imagecodecs" if name else "scheme 65000, which no program"
+    refused(tmp_path / "a.tif", words, READERS[:2])
 
 
 def test_jpeg2000_of_other_depths(tmp_path, small):

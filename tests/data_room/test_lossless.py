@@ -14,6 +14,7 @@ from PIL import Image
 
 from csd.data import image_size, read_image
 from csd.data.decode import read_photo
+from csd.errors import CSDError
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 SIZE = (13, 19)
@@ -211,3 +212,29 @@ def test_decoders_agree(makers, tmp_path_factory, combination, seed):
     check(path, shown)
     for name, planes in others(path, combination, shown):
         np.testing.assert_array_equal(planes.reshape(shown.shape), shown, err_msg=name)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data(), combination=st.sampled_from(COMBINATIONS), seed=st.integers(0, 10**6))
+def test_damaged_files_are_sentences(makers, tmp_path_factory, data, combination, seed):
+    """Bytes changed, cut out or cut off: an image of the size that the header says, or one line."""
+    whole = make(makers, combination, seed)[0]
+    spoilt = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 6))):
+        # Headers are where damage is odd; one change in two is there.
+        within = data.draw(st.sampled_from([64, len(spoilt)]))
+        place = data.draw(st.integers(0, min(len(spoilt), within)))
+        kind = data.draw(st.sampled_from(["change", "insert", "remove"]))
+        stop = place + (kind != "insert")
+        spoilt[place:stop] = b"" if kind == "remove" else bytes([data.draw(st.integers(0, 255))])
+    if data.draw(st.booleans()):
+        del spoilt[data.draw(st.integers(0, len(spoilt))) :]
+    path = tmp_path_factory.mktemp("spoilt") / "any.tga"
+    path.write_bytes(spoilt)
+    try:
+        pixels = read_image(path)
+    except CSDError as error:
+        assert path.name in str(error) and "\n" not in str(error) and len(str(error)) < 600
+        return
+    assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
+    assert image_size(path) == pixels.shape[:2]

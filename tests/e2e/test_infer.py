@@ -2,14 +2,17 @@
 
 import io
 import json
+import os
 import struct
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from csd.errors import run_main
@@ -183,6 +186,47 @@ def test_wrong_usage_is_one_sentence(infer, ckpt, photos, tmp_path, capsys):
         assert error.startswith("error: ") and error.count("\n") == 1, (argv, error)
     assert tree(photos) == before
     assert not (tmp_path / "out").exists() or tree(tmp_path / "out") == []
+
+
+def test_hostile_files_are_refused_and_nothing_runs(infer, ckpt, tmp_path, capsys, monkeypatch):
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n"
+    (tmp_path / "script.png").write_bytes(postscript)
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    words = {"script": "PostScript", "pipe": "is a pipe", "device": "device", "loop": "symbolic"}
+    for name, word in words.items():
+        call = ["--ckpt", ckpt, "--input", tmp_path / f"{name}.png", "--device_target", "CPU"]
+        assert infer(*call, "--output_dir", tmp_path / "out") == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and word in error
+    assert not (tmp_path / "ran").exists() and tree(tmp_path / "out") == []
+
+
+def test_folder_of_many_formats(infer, ckpt, photos, tmp_path, capsys):
+    """What is on the list is upscaled, sixteen bits and all; the rest is counted in one line."""
+    picture = Image.open(photos / "one.jpg")
+    for suffix, kind in ((".jfif", "JPEG"), (".avif", "AVIF"), (".jp2", "JPEG2000"),
+                         (".tga", "TGA")):  # fmt: skip
+        picture.save(photos / f"kind{suffix}", kind)
+    planes = np.moveaxis(np.asarray(picture).astype(np.uint16) * 257, 2, 0)
+    options = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(photos / "planes.tif", planes, **options)
+    picture.save(photos / "same.png")
+    for name in ("a.psd", "b.psd", "c.xcf"):
+        (photos / name).touch()
+    call = ["--ckpt", ckpt, "--input", photos, "--output_dir", tmp_path / "out"]
+    assert infer(*call, "--device_target", "CPU") == 0
+    said = capsys.readouterr().out
+    assert said.count("not read: 2 .psd, 1 .xcf") == 1
+    assert len(tree(tmp_path / "out")) == 8
+    deep = cv2.imread(str(tmp_path / "out" / "planes.png"), cv2.IMREAD_UNCHANGED)
+    assert deep.dtype == np.uint16
+    wide = pixels(tmp_path / "out" / "same.png").astype(int)
+    assert np.abs((deep[..., ::-1] / 257) - wide).max() < 1
 
 
 def _png(width, height, *chunks):

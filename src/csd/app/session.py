@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from csd.data import image_size
+from csd.data.formats import explain_image_error
 from csd.deploy.upscaler import Upscaler
 from csd.errors import InputError, WorkError
 from csd.evaluation import (
@@ -77,7 +78,10 @@ class Session:
 
     def check(self, path: Path) -> None:
         """Raise InputError for a file above the limits, or that is no image; decodes nothing."""
-        size = path.stat().st_size
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise explain_image_error(path, error) from None
         if size > self.max_bytes:
             raise InputError(
                 f"this file has {size / MEGABYTE:.1f} MB; at most "

@@ -61,6 +61,8 @@ def _parse_header(data: bytes, path: Path) -> _Parts:
 
 def _chunks(file: BinaryIO, pixels: bool):
     """(type, data) of each chunk up to IEND; data is None where it does not matter here."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(len(SIGNATURE))
     while True:
         head = file.read(8)
         if len(head) < 8:
@@ -74,9 +76,9 @@ def _chunks(file: BinaryIO, pixels: bool):
             file.seek(length + 4, io.SEEK_CUR)
             yield kind, None
             continue
-        data, check = file.read(length), file.read(4)
-        if len(data) < length or len(check) < 4:
+        if length + 4 > end - file.tell():  # asked first: it may claim four gigabytes
             raise ValueError(f"its chunk {kind.decode('latin-1')} is cut short")
+        data, check = file.read(length), file.read(4)
         sound = struct.unpack(">I", check)[0] == zlib.crc32(kind + data)
         if not sound and kind in (b"IHDR", b"PLTE", b"tRNS", b"IDAT"):
             raise ValueError(f"its chunk {kind.decode('latin-1')} is damaged")
@@ -84,7 +86,6 @@ def _chunks(file: BinaryIO, pixels: bool):
 
 
 def _scan(file: BinaryIO, path: Path, pixels: bool) -> _Parts:
-    file.seek(len(SIGNATURE))
     stream = _chunks(file, pixels)
     kind, data = next(stream, (None, None))
     if kind != b"IHDR" or data is None:

@@ -49,6 +49,7 @@ _KINDS = {4: "a mask", 8: "Lab colours", 9: "Lab colours", 10: "Lab colours"} | 
     32845: "LogLuv colours",
 }
 _ASSOCIATED, _UNASSOCIATED = 1, 2
+_SLACK = 1 << 16  # a segment that is larger than twice its pixels is damaged
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 _SAVE = "save it with 8 or 16 bits a channel"
 # tifffile logs what it finds odd in a file; what matters here is raised.
@@ -191,7 +192,7 @@ def _decompressor(layout: _Layout, path: Path) -> Callable[[bytes, int], bytes] 
     """(stored bytes, size) -> bytes of a segment; None where imagecodecs must do it.
 
     Raises:
-        InputError: a compression that imagecodecs reads, which is not installed.
+        InputError: a compression that nothing reads, or imagecodecs, which is not installed.
     """
     if layout.compression == _UNCOMPRESSED:
         return lambda data, size: data[:size]
@@ -201,10 +202,15 @@ def _decompressor(layout: _Layout, path: Path) -> Callable[[bytes, int], bytes] 
         return lambda data, size: lzma.LZMADecompressor().decompress(data, size)
     if layout.compression in _LIBTIFF:
         return lambda data, size: expand_with_libtiff(layout.compression, data, size)
+    name = _NAMES.get(layout.compression)
+    if name is None:
+        raise InputError(
+            f"{path} is compressed with scheme {layout.compression}, which no program here reads;"
+            " save it with LZW or Deflate"
+        )
     try:
         import imagecodecs  # noqa: F401
     except ImportError:
-        name = _NAMES.get(layout.compression, f"scheme {layout.compression}")
         raise InputError(
             f"{path} is compressed with {name}, which needs the package imagecodecs: "
             "pip install imagecodecs, or save it with LZW or Deflate"
@@ -257,7 +263,7 @@ def _read_samples(file: BinaryIO, page, layout: _Layout, path: Path) -> np.ndarr
     ):
         size = rows * ((columns * channels * layout.bits + 7) // 8)
         file.seek(offset)
-        data = file.read(count)
+        data = file.read(min(count, 2 * size + _SLACK))
         data = data.translate(_REVERSED) if layout.reversed_bits else data
         data = expand(data, size)
         if len(data) < size:

@@ -82,8 +82,8 @@ def plan_jobs(
     `a.jpg` becomes `a.png`; where two images would share that name (`a.jpg` and `a.png`, or
     `x/a.jpg` and `y/a.jpg`), the later ones are called `a_png.png`, `a_jpg_2.png` and so on.
     """
-    taken = {path.resolve() for path in sources}
-    folder = output_dir.resolve()
+    taken = {real_path(path) for path in sources}
+    folder = real_path(output_dir)
     jobs = []
     for source in sources:
         lower = source.suffix.lower()
@@ -96,6 +96,11 @@ def plan_jobs(
         taken.update(folder / name for name in names)
         jobs.append(Job(source, *(output_dir / name for name in names)))
     return jobs
+
+
+def real_path(path: Path) -> Path:
+    """The path without links; one that turns in a circle stays, where `Path.resolve` raises."""
+    return Path(os.path.realpath(path))
 
 
 def _fitted(stem: str, ending: str) -> str:
