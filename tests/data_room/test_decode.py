@@ -132,8 +132,10 @@ def test_what_tiff_holds_and_is_not_read_has_a_sentence(tmp_path, makers, small)
         refused(tmp_path / "wide.tif", words, READERS[:2])
 
 
-@pytest.mark.parametrize(("number", "name"), [(34712, "JPEG 2000"), (50001, "WebP"),
-                                              (50002, "JPEG XL"), (34887, "LERC"), (65000, None)])  # fmt: skip
+PACKED = [(34712, "JPEG 2000"), (50001, "WebP"), (50002, "JPEG XL"), (34887, "LERC"), (65000, None)]
+
+
+@pytest.mark.parametrize(("number", "name"), PACKED)
 def test_compressions_of_imagecodecs_name_it(tmp_path, makers, small, monkeypatch, number, name):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
     data = bytearray(makers.tiff(small, 8, photometric=2))
@@ -379,10 +381,12 @@ def test_unread_files_are_counted_once(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     (tmp_path / "folder.xyz").mkdir()
     monkeypatch.setattr(formats, "has_heif", lambda: False)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "pipe.png")
     line = formats.describe_unread(tmp_path.iterdir())
     assert line == (
-        "not read: 1 without a suffix, 1 .heic (needs the package pillow-heif: "
-        "pip install pillow-heif), 2 .psd, 1 .txt"
+        "not read: 1 .heic (needs the package pillow-heif: pip install pillow-heif), "
+        "2 .png (a broken link, a pipe or a device), 2 .psd, 1 .txt, 1 without a suffix"
     )
     assert formats.describe_unread([tmp_path / "a.png"]) is None
 
@@ -407,6 +411,21 @@ def test_heic_is_read_where_the_package_is(tmp_path, picture, mode):
     assert planes.shape == wanted.shape and planes.dtype == np.uint8
     assert np.abs(planes.astype(int) - wanted).max() <= (0 if mode == "L" else 2)
     assert image_size(tmp_path / "a.heic") == (64, 96)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_upright(tmp_path, small, orientation):
+    heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.repeat(np.repeat(small, 4, 0), 4, 1))
+    image.save(tmp_path / "a.png", exif=exif)
+    stored = heif.from_pillow(image)
+    stored.info["exif"] = exif.tobytes()
+    stored.save(tmp_path / "a.heic", quality=95, chroma=444)
+    wanted, got = (read_image(tmp_path / f"a{s}").astype(int) for s in (".png", ".heic"))
+    assert got.shape == wanted.shape and np.abs(got - wanted).mean() < 8
+    assert image_size(tmp_path / "a.heic") == wanted.shape[:2]
 
 
 def test_deep_heic_has_its_white(tmp_path):

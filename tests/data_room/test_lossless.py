@@ -14,7 +14,7 @@ from PIL import Image
 
 from csd.data import image_size, read_image
 from csd.data.decode import read_photo
-from csd.errors import CSDError
+from csd.errors import CSDError, InputError
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 SIZE = (13, 19)
@@ -238,3 +238,48 @@ def test_damaged_files_are_sentences(makers, tmp_path_factory, data, combination
         return
     assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
     assert image_size(path) == pixels.shape[:2]
+
+
+def expected(stored, bits, photometric, alpha):
+    """The planes that these numbers stand for, or None where they are refused."""
+    colours = {0: 1, 1: 1, 2: 3}.get(photometric)
+    if colours is None or stored.shape[2] < colours:
+        return None
+    shown = stretched(stored, bits)
+    shown = straight(shown) if alpha == 1 else shown
+    shown = shown if alpha else shown[..., :colours]
+    if photometric == 0:
+        shown = np.dstack([np.iinfo(shown.dtype).max - shown[..., :1], shown[..., 1:]])
+    return shown
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    bits=st.integers(1, 16) | st.sampled_from([8, 16]),
+    photometric=st.sampled_from([0, 1, 2, 2, 4, 8, 32803]),
+    alpha=st.sampled_from([None, 0, 1, 2]),
+    compression=st.sampled_from(["none", "LZW", "Deflate", "old Deflate", "LZMA", "Zstandard"]),
+    predictor=st.sampled_from([1, 1, 2]),
+    layout=st.tuples(*[st.booleans()] * 5),
+    seed=st.integers(0, 10**6),
+)
+def test_any_other_tiff_is_exact_or_refused(
+    makers, tmp_path_factory, bits, photometric, alpha, compression, predictor, layout, seed
+):
+    """Layouts that the table does not list, too: the right pixels or one sentence."""
+    separate, tiled, big, reverse, little = layout
+    rng = np.random.default_rng(seed)
+    stored = draw(rng, bits, (3 if photometric in (2, 8) else 1) + (alpha is not None))
+    data = makers.tiff(
+        stored, bits, photometric=photometric, extra=() if alpha is None else (alpha,),
+        order="<" if little else ">", compression=compression, predictor=predictor,
+        tile=(16, 32) if tiled else None, separate=separate, big=big, reverse=reverse,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("any") / "any.tif"
+    path.write_bytes(data)
+    shown = expected(stored, bits, photometric, alpha)
+    if shown is None or (predictor == 2 and bits not in (8, 16)):
+        with pytest.raises(InputError, match=r"any\.tif (holds|uses) .*save it"):
+            read_photo(path)
+    else:
+        check(path, shown)

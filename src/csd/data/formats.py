@@ -85,14 +85,18 @@ def describe_unread(paths: Iterable[Path]) -> str | None:
 
     Names each suffix with its count: `not read: 2 .heic (needs ...), 1 .psd`.
     """
-    known = image_suffixes()
-    rest = [p.suffix.lower() for p in paths if not p.name.startswith(".") and p.is_file()]
-    counts = Counter(suffix for suffix in rest if suffix not in known)
-    parts = []
-    for suffix, count in sorted(counts.items()):
+    known, counts = image_suffixes(), Counter()
+    for path in paths:
+        suffix = path.suffix.lower()
+        if path.name.startswith(".") or path.is_dir() or (suffix in known and path.is_file()):
+            continue
         name = suffix.encode("utf-8", "backslashreplace").decode() or "without a suffix"
-        needs = f" ({NEEDS_HEIF})" if suffix in HEIF_SUFFIXES else ""
-        parts.append(f"{count} {name}{needs}")
+        if not path.is_file():
+            name += " (a broken link, a pipe or a device)"
+        elif suffix in HEIF_SUFFIXES:
+            name += f" ({NEEDS_HEIF})"
+        counts[name] += 1
+    parts = [f"{counts[name]} {name}" for name in sorted(counts)]
     return f"not read: {', '.join(parts)}" if parts else None
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from csd.data.formats import NEEDS_HEIF, check_pixels
+from csd.data.opencv import decode_deep
 from csd.data.photo import Photo, make_photo, valid_orientation
 from csd.data.samples import to_full_range
 from csd.errors import InputError
@@ -157,13 +158,8 @@ def read_jpeg2000(file: BinaryIO, path: Path) -> Photo:
             return make_photo(_planes(image, icc), orientation=orientation, icc=icc)
     if mode not in ("RGB", "RGBA"):
         raise InputError(f"{path} is JPEG 2000 of 16 bits in {mode}; save it as RGB or as PNG")
-    import cv2
-
     file.seek(0)
-    planes = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if planes is None or planes.dtype != np.uint16 or planes.ndim != 3:
-        raise ValueError("its pixels are damaged")
-    planes = planes[:, :, [2, 1, 0, 3][: planes.shape[2]]]
+    planes = decode_deep(file.read())
     return make_photo(planes, orientation=orientation, icc=icc)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from csd.data.formats import check_pixels
+from csd.data.opencv import decode_deep
 from csd.data.photo import Photo, exif_orientation, make_photo, xmp_orientation
 from csd.data.png_writer import SIGNATURE, write_chunk
 
@@ -154,25 +155,14 @@ def _samples(parts: _Parts) -> np.ndarray:
         raise ValueError("it holds no pixels")
     data = _bare_file(parts)
     if parts.bits == 16 and parts.colour != _GREY:
-        return _deep_samples(data, parts)
+        planes = decode_deep(data)
+        return planes[:, :, [0, 3]] if parts.colour == _GREY_ALPHA else planes
     with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
         image.load()
         planes = np.asarray(image)
     if planes.dtype == bool:
         return planes.astype(np.uint8) * np.uint8(255 if parts.colour == _GREY else 1)
     return planes.astype(np.uint16) if parts.bits == 16 else planes
-
-
-def _deep_samples(data: bytes, parts: _Parts) -> np.ndarray:
-    import cv2
-
-    planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if planes is None or planes.dtype != np.uint16:
-        raise ValueError("its pixels are damaged or cut short")
-    if parts.colour == _RGB:
-        return cv2.cvtColor(planes, cv2.COLOR_BGR2RGB)
-    # OpenCV repeats grey to three channels.
-    return planes[:, :, [0, 3]] if parts.colour == _GREY_ALPHA else planes[:, :, [2, 1, 0, 3]]
 
 
 def _look_up(indices: np.ndarray, chunks: dict[bytes, bytes]) -> np.ndarray:
