@@ -16,6 +16,7 @@ import csd.data.formats as formats
 from csd.data import image_size, read_image
 from csd.data.decode import read_photo
 from csd.data.encode import write_photo
+from csd.data.photo import Photo
 from csd.errors import InputError
 
 READERS = (read_image, read_photo, image_size)
@@ -353,6 +354,34 @@ def test_colour_chunks_are_kept_or_named(tmp_path, makers, small):
     usual = [(b"gAMA", struct.pack(">I", 45455)), (b"sRGB", b"\0")]
     (tmp_path / "a.png").write_bytes(makers.png(small, 8, 2, before=usual))
     assert write_photo(tmp_path / "b.jpg", read_photo(tmp_path / "a.png")) == []
+
+
+def test_a_profile_is_kept_or_named(tmp_path, small):
+    for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm"):
+        notes = write_photo(tmp_path / f"a{suffix}", Photo(small, icc=SRGB))
+        kept = read_photo(tmp_path / f"a{suffix}").icc == SRGB
+        assert kept == (notes == []) and (kept or "profile" in notes[0])
+
+
+CHANNELS = {1: [0], 2: [0, 3], 3: [0, 1, 2], 4: [0, 1, 2, 3]}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".ppm"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_lossless_formats_write_what_they_read(tmp_path, deep, small, suffix, channels):
+    for image in (deep, small):
+        planes = np.dstack([image, image[::-1, :, 0]])[..., CHANNELS[channels]]
+        colour = planes[..., : 1 if channels < 3 else 3].squeeze()
+        photo = Photo(colour, planes[..., -1] if channels in (2, 4) else None)
+        notes = write_photo(tmp_path / f"a{suffix}", photo)
+        back = read_photo(tmp_path / f"a{suffix}")
+        assert back.pixels.dtype == image.dtype
+        np.testing.assert_array_equal(back.pixels, colour)
+        if suffix == ".ppm":
+            assert len(notes) == (channels in (2, 4)) and back.alpha is None
+        else:
+            assert notes == []
+            np.testing.assert_array_equal(back.planes(), photo.planes())
 
 
 def test_colour_of_avif_becomes_a_chunk(tmp_path, small):

@@ -178,7 +178,7 @@ def test_every_format_counts_and_the_rest_is_named_once(tmp_path, make_photos, c
         find_pairs(tmp_path / "other", 2)
 
 
-def test_what_lies_beside_lr_is_named_too(tmp_path, make_photos, caplog):
+def test_unread_beside_lr(tmp_path, make_photos, caplog):
     make_photos(tmp_path / "HR", ["a.png"])
     add_lr(tmp_path / "HR", tmp_path / "LR_bicubic" / "X2", 2)
     (tmp_path / "LR_bicubic" / "X2" / "a.psd").touch()

@@ -80,9 +80,14 @@ def _encode(file: BinaryIO, photo: Photo, suffix: str) -> list[str]:
         photo = replace(photo, alpha=None)
     if odd := _unusual_colour(photo):
         notes.append(f"{kind} does not hold the colour chunks {odd}; --format png keeps them")
+    if photo.icc and kind in ("BMP", "PPM"):
+        notes.append(f"{kind} holds no colour profile; --format png keeps it")
     planes = photo.planes()
     if kind == "TIFF":
         _encode_tiff(file, planes, photo.icc)
+        return notes
+    if kind == "PPM":
+        _encode_pnm(file, planes)
         return notes
     if planes.dtype == np.uint16:
         notes.append(f"{kind} holds 8 bits a channel; --format png keeps 16")
@@ -94,6 +99,14 @@ def _encode(file: BinaryIO, photo: Photo, suffix: str) -> list[str]:
         options["subsampling"] = 0
     Image.fromarray(planes).save(file, format=kind, **options)
     return notes
+
+
+def _encode_pnm(file: BinaryIO, planes: np.ndarray) -> None:
+    """Grey (P5) or RGB (P6), 8 or 16 bits."""
+    height, width = planes.shape[:2]
+    top = np.iinfo(planes.dtype).max
+    file.write(f"P{5 if planes.ndim == 2 else 6}\n{width} {height}\n{top}\n".encode())
+    file.write(planes.astype(planes.dtype.newbyteorder(">"), copy=False).tobytes())
 
 
 def _encode_tiff(file: BinaryIO, planes: np.ndarray, icc: bytes | None) -> None:

@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from csd.errors import WorkError
 
-VERSION = 1  # raise it when the format or the way LR is made changes
+VERSION = 2  # raise it when the format, the way LR is made or what a decoder gives changes
 STRIP = 256
 _PROBE = 4096  # bytes checked at both ends of every image: all of a large pack takes too long
 
