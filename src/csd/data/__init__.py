@@ -1,5 +1,7 @@
 """Images on disk to batches: readers, MATLAB's bicubic, the decoded store, the training stream."""
 
+from csd.data.decode import read_photo
+from csd.data.encode import write_photo
 from csd.data.images import image_size, read_image, write_png
 from csd.data.imresize import imresize_bicubic, imresize_pillow, modcrop, resize_matrix
 from csd.data.layouts import (
@@ -10,11 +12,13 @@ from csd.data.layouts import (
     find_pairs,
     load_pair,
 )
+from csd.data.photo import Photo
 from csd.data.pipeline import draw_negatives, sample_batch, train_dataset
 from csd.data.store import Store, default_cache_dir, open_store
 
 __all__ = [
     "Pair",
+    "Photo",
     "Store",
     "benchmark_pairs",
     "check_pair",
@@ -29,8 +33,10 @@ __all__ = [
     "modcrop",
     "open_store",
     "read_image",
+    "read_photo",
     "resize_matrix",
     "sample_batch",
     "train_dataset",
+    "write_photo",
     "write_png",
 ]

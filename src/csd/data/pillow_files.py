@@ -168,7 +168,6 @@ def _open_heif(file: BinaryIO, path: Path):
         import pillow_heif
     except ImportError:
         raise InputError(f"{path} is a HEIC image, which {NEEDS_HEIF}") from None
-    pillow_heif.options.DECODE_THREADS = 1
     heif = pillow_heif.open_heif(file, convert_hdr_to_8bit=False)
     check_pixels(path, *heif.size)
     return heif
