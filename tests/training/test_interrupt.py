@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -41,6 +42,40 @@ def test_second_signal_exits_at_once_even_inside_a_long_call(signum, code):
         child.send_signal(signum)
         assert child.wait(timeout=30) == code
         assert child.stdout.read() == ""
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def stopped_and_continued(child):
+    """Ctrl-Z, and `fg` after any time limit that a wait may have had."""
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(0.6)
+    child.send_signal(signal.SIGCONT)
+
+
+def test_a_stopped_and_continued_run_goes_on_and_still_counts_signals():
+    child = subprocess.Popen(
+        [sys.executable, "-c", BUSY.replace("ARM", "True")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout.readline() == "ready\n"
+        for _ in range(3):
+            stopped_and_continued(child)
+        time.sleep(0.5)
+        assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        assert child.stderr.readline() == "\n"
+        assert "finishing the step and saving; once more" in child.stderr.readline()
+        for _ in range(3):  # the first signal must not be seen again
+            stopped_and_continued(child)
+        time.sleep(0.5)
+        assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        assert child.wait(timeout=30) == 130
     finally:
         child.kill()
         child.communicate()

@@ -12,6 +12,7 @@ from csd.runtime import Runtime
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _VOTE_SECONDS = 1.0  # between two votes of the ranks, and the steps that may lie between
 _VOTE_STEPS = 100
+_LOOK_SECONDS = 0.1  # between two looks for a Ctrl-C
 
 
 class Interrupted(CSDError):
@@ -89,8 +90,12 @@ class StopRequest:
                     self._receive(signum, received > 1)
 
     def _watch_keyboard(self) -> None:
+        # Not a wait with a time limit: one that a stop (Ctrl-Z, `fg`) carries past its limit
+        # returns the signal of an earlier call, as if it had come again.
         while not self._closed:
-            if signal.sigtimedwait((signal.SIGINT,), 0.2):
+            if signal.sigtimedwait((signal.SIGINT,), 0) is None:
+                time.sleep(_LOOK_SECONDS)
+            else:
                 self._receive(signal.SIGINT, self.signum > 0)
 
     def _receive(self, signum: int, again: bool) -> None:
