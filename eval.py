@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
             raise InputError(
                 f"no checkpoint {options.ckpt}; train.py writes best.ckpt and last.ckpt"
             )
-        runtime.setup(config.runtime.device_target, cache_dir=config.data.cache_dir)
+        runtime.setup(config.runtime.device_target)
         net, meta = load_network(options.ckpt)
         if options.scale is not None and options.scale != net.scale:
             raise InputError(

@@ -108,7 +108,7 @@ def main(argv: Sequence[str]) -> int:
 
     from csd import runtime
 
-    device = runtime.setup(config.runtime.device_target, cache_dir=config.data.cache_dir)
+    device = runtime.setup(config.runtime.device_target)
 
     from tqdm import tqdm
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     from csd import runtime
 
     runtime.hold_interrupts()
-    runtime.prepare_environment(config.data.cache_dir)  # before anything imports MindSpore
+    runtime.prepare_environment()  # before anything imports MindSpore
     from csd.training import train
 
     train(config)

@@ -72,14 +72,14 @@ def test_help_loads_nothing_heavy(program):
     assert not loaded & {"mindspore", "torch", "cv2", "scipy", "numba", "gradio"}
 
 
-def test_numba_prefers_threads_that_end_with_the_process(monkeypatch, tmp_path):
+def test_numba_prefers_threads_that_end_with_the_process(monkeypatch):
     """With TBB a run bound to one processor could print its last line and never end."""
     from csd.runtime import prepare_environment
 
     monkeypatch.delenv("NUMBA_THREADING_LAYER_PRIORITY", raising=False)
-    prepare_environment(tmp_path)
+    prepare_environment()
     layers = os.environ["NUMBA_THREADING_LAYER_PRIORITY"].split()
     assert layers.index("tbb") == len(layers) - 1
     monkeypatch.setenv("NUMBA_THREADING_LAYER_PRIORITY", "tbb omp workqueue")
-    prepare_environment(tmp_path)
+    prepare_environment()
     assert os.environ["NUMBA_THREADING_LAYER_PRIORITY"] == "tbb omp workqueue"

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with folder as name:
         load_gradio(name)
-        runtime.setup(options.device_target, cache_dir=options.cache_dir or None)
+        runtime.setup(options.device_target)
         from csd.app.session import MEGABYTE, Session
         from csd.deploy.upscaler import open_upscaler, shipped_checkpoint
 

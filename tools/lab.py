@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     from csd import runtime
     from csd.lab.run import Programs, run_lab
 
-    runtime.prepare_environment(config.data.cache_dir)
+    runtime.prepare_environment()
     programs = Programs(
         train=[sys.executable, str(ROOT / "train.py")],
         evaluate=[sys.executable, str(ROOT / "eval.py")],

@@ -113,7 +113,7 @@ def default_cache_dir() -> Path:
     return Path(root) / "csd"
 
 
-def prepare_environment(cache_dir: str | Path | None = None) -> None:
+def prepare_environment() -> None:
     """Set what must be set before MindSpore is imported."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -122,8 +122,6 @@ def prepare_environment(cache_dir: str | Path | None = None) -> None:
         # Of the CPU's collectives, 30 s by default. Not for the scheduler: there the same name is
         # how long a worker may be silent before it counts as dead.
         os.environ.setdefault("MS_NODE_TIMEOUT", _PATIENCE)
-    cache = Path(cache_dir) if cache_dir else default_cache_dir()
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache / "numba"))
     # TBB, which numba takes first where the system has it, can wait for ever when the process ends
     # and has one processor.
     os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp workqueue tbb")
@@ -198,7 +196,6 @@ def setup(
     device_target: str = "auto",
     seed: int = 1,
     distributed: bool = False,
-    cache_dir: str | Path | None = None,
 ) -> Runtime:
     """Make MindSpore ready: graph mode, device, seeds and, when asked, the other processes.
 
@@ -212,7 +209,7 @@ def setup(
         raise InputError(
             "this process was not started by msrun; type `bash scripts/run_distribute_train.sh`"
         )
-    prepare_environment(cache_dir)
+    prepare_environment()
     import mindspore as ms
 
     scheduler = distributed and is_scheduler()

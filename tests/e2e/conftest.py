@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "csd" / "numba"))
 
 
 @pytest.fixture(scope="session")

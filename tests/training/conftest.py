@@ -1,14 +1,8 @@
 """A run small enough to be trained in a test: eleven photographs, one block of eight features."""
 
-import os
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-
-# The kernels that numba compiles are kept between the runs of the tests.
-os.environ.setdefault("NUMBA_CACHE_DIR", str(Path.home() / ".cache" / "csd" / "numba"))
 
 # Five stages as VGG has them, a few channels each: compiled in a moment.
 NARROW_VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)

@@ -64,7 +64,6 @@ def _train(config: EasyDict, stop: StopRequest, held: contextlib.ExitStack) -> P
         config.runtime.device_target,
         seed=config.train.seed,
         distributed=config.runtime.distributed,
-        cache_dir=config.data.cache_dir,
     )
     config.runtime.device_target = device.device_target  # what `auto` was
     run = _Run(config, device)
