@@ -19,6 +19,7 @@ import yaml
 from easydict import EasyDict
 
 from csd.errors import InputError
+from csd.files import write_new
 
 TRAIN, EVAL, EXPORT, INFER, LAB = "train", "eval", "export", "infer", "lab"
 
@@ -515,4 +516,4 @@ def _plain(value: Any) -> Any:
 
 def save_yaml(config: EasyDict, path: str | Path) -> None:
     """Write the effective configuration, for `--config` to read again."""
-    Path(path).write_text(yaml.safe_dump(plain(config), sort_keys=False), encoding="utf-8")
+    write_new(Path(path), yaml.safe_dump(plain(config), sort_keys=False))

@@ -87,6 +87,68 @@ def test_leftovers_of_a_killed_run_go(saved, config):
     assert not list(folder.rglob(".*.tmp"))
 
 
+def test_files_of_the_user_stay(saved, config):
+    """What a run writes has names of its own; nothing else is rotated, removed or set aside."""
+    from csd.training.folder import checkpoints, newest_good, prepare_folder
+
+    folder, _, _ = saved(20)
+    theirs = [
+        folder / name
+        for name in ("checkpoints/step_best.ckpt", "checkpoints/step_0000000030_backup.ckpt",
+                     "checkpoints/step_30.ckpt", "checkpoints/step_00000000010.ckpt",
+                     "checkpoints/step_٠٠٠٠٠٠٠٠٣٠.ckpt", "checkpoints/.notes.tmp",
+                     "checkpoints/step_0000000010.ckpt.bak", ".mine.tmp", ".best.ckpt.old.tmp")
+    ]  # fmt: skip
+    for file in theirs:
+        file.write_bytes(b"mine")
+    config.train.resume = True
+    prepare_folder(config)
+    saved(40, 50, 60)
+    steps = [f"step_00000000{n}.ckpt" for n in (50, 60)]
+    assert [file.name for file in checkpoints(folder)] == steps
+    assert newest_good(folder).meta["progress"]["step"] == 60
+    assert {file: file.read_bytes() for file in theirs} == dict.fromkeys(theirs, b"mine")
+
+
+def test_links_in_the_folder_lead_nowhere(saved, config, tmp_path):
+    """A name of ours that is a link: the file behind it is neither truncated nor written."""
+    from csd.training.folder import prepare_folder, save_best, save_config
+    from csd.training.log import RunLog
+
+    folder, net, _ = saved(1)
+    config.train.resume = True
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    names = [".writable.tmp", ".config.yaml.tmp", "config.yaml", ".best.ckpt.tmp", "best.ckpt",
+             ".best.ckpt.sha256.tmp", ".last.ckpt.tmp", ".metrics.csv.tmp",
+             "checkpoints/.step_0000000002.ckpt.tmp"]  # fmt: skip
+    for name in names:
+        (folder / name).symlink_to(precious)
+    prepare_folder(config).close()
+    for name in names:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(precious)
+    saved(2)
+    save_config(folder, config)
+    RunLog(folder, [1.0], 0).close()
+    from csd.training.folder import Progress
+
+    save_best(folder, config, net, [1.0], Progress(2, 32, 30.0))
+    assert precious.read_text() == "mine"
+    for name in ("config.yaml", "best.ckpt", "last.ckpt", "metrics.csv"):
+        assert (folder / name).is_file() and not (folder / name).is_symlink()
+
+    (folder / ".lock").unlink()
+    (folder / ".lock").symlink_to(precious)
+    with pytest.raises(InputError, match=r"cannot write .*: \.lock is a symbolic link"):
+        prepare_folder(config)
+    (folder / ".lock").unlink()
+    os.mkfifo(folder / ".lock")
+    with pytest.raises(InputError, match=r"cannot write .*: \.lock is not a regular file"):
+        prepare_folder(config)
+    assert precious.read_text() == "mine"
+
+
 def test_unwritable_output_folder(config, tmp_path):
     from csd.training.folder import prepare_folder
 

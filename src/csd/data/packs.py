@@ -16,6 +16,7 @@ import json
 import math
 import mmap
 import os
+import re
 import secrets
 import zlib
 from collections import deque
@@ -27,6 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from csd.errors import WorkError
+from csd.files import lock_file, new_file, write_new
 
 VERSION = 2  # raise it when the format, the way LR is made or what a decoder gives changes
 STRIP = 256
@@ -132,7 +134,7 @@ def _sources(pack: Pack) -> list:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock between processes; the system drops it should we be killed."""
-    with path.open("a") as file:
+    with lock_file(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -162,7 +164,8 @@ def _probe(image: np.ndarray) -> int:
 def _build(folder, key, sources, load, label, progress, old: Pack | None) -> None:
     """Write a new pixel file, then the index; images of `old` that did not change are copied."""
     for stale in folder.glob(f"{key}-*.u8"):  # left by a process that was killed
-        if old is None or stale != old.path:
+        ours = re.fullmatch(r"-[0-9a-f]{12}\.u8", stale.name.removeprefix(key))
+        if ours and (old is None or stale != old.path):
             stale.unlink(missing_ok=True)
     known = {json.dumps(s): i for i, s in enumerate(_sources(old))} if old else {}
 
@@ -176,7 +179,7 @@ def _build(folder, key, sources, load, label, progress, old: Pack | None) -> Non
     path = folder / f"{key}-{secrets.token_hex(6)}.u8"
     entries, offset = [], 0
     try:
-        with path.open("wb") as file:
+        with new_file(path) as file:
             images = _in_threads(stripped, len(sources))
             # disable=None: no bar where standard error is no terminal
             bar = tqdm(images, label, len(sources), disable=None if progress else True)
@@ -195,7 +198,7 @@ def _build(folder, key, sources, load, label, progress, old: Pack | None) -> Non
             os.fsync(file.fileno())
         index = {"version": VERSION, "file": path.name, "size": offset, "images": entries}
         temporary = folder / f".{key}.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(index))
+        write_new(temporary, json.dumps(index))
         temporary.replace(folder / f"{key}.json")
     except BaseException:
         path.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 from csd.errors import InputError, WorkError
+from csd.files import write_new
 
 # PSNR-Y / SSIM-Y of CSD (arXiv 2105.11683), table 2: EDSR 32 x 256, x4, with self-ensemble.
 _PAPER_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -36,7 +37,7 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="")
+        write_new(temporary, text)
         temporary.replace(path)
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -21,6 +21,7 @@ from easydict import EasyDict
 from csd.config import plain, save_yaml
 from csd.errors import InputError, WorkError
 from csd.evaluation.tables import read_metrics, write_text
+from csd.files import lock_file
 from csd.lab import calibration, plan
 from csd.lab.plan import STEPS, TIME, Cell
 from csd.lab.processes import Job, last_error, run_jobs, shares, stop_on_signals
@@ -92,7 +93,7 @@ class _Lab:
     def __enter__(self) -> "_Lab":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.lock = (self.folder / ".lock").open("w")
+            self.lock = lock_file(self.folder / ".lock")
         except OSError as error:
             raise InputError(
                 f"cannot write to {self.folder}: {error.strerror or error}; choose another "

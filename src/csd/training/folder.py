@@ -24,6 +24,7 @@ from easydict import EasyDict
 
 from csd.config import plain, save_yaml
 from csd.errors import InputError, WorkError
+from csd.files import lock_file, new_file, write_new
 from csd.nets import SlimmableSR
 from csd.runtime import Runtime
 from csd.weights import Checkpoint, load_checkpoint, load_csd_state, network_state, save_checkpoint
@@ -45,6 +46,12 @@ _FREE = {
     ("train", "allow_changed"),
     ("train", "teacher"),  # its weights are in the checkpoint by now
 }
+
+# What a run that was killed while it wrote can leave behind.
+_LEFTOVER = re.compile(
+    r"\.((last\.ckpt|best\.ckpt(\.sha256)?|config\.yaml|metrics\.csv|writable)"
+    r"|step_[0-9]{10,19}\.ckpt(\.sha256)?)\.tmp"
+)
 
 
 @dataclass
@@ -71,10 +78,11 @@ def prepare_folder(config: EasyDict) -> IO:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
         for part in (folder, folder / "checkpoints"):
-            for leftover in part.glob(".*.tmp"):  # of a run that was killed while it wrote
-                leftover.unlink()
+            for file in part.iterdir():
+                if _LEFTOVER.fullmatch(file.name) and not file.is_dir():
+                    file.unlink()
         probe = folder / ".writable.tmp"
-        probe.write_text("")
+        write_new(probe, "")
         probe.unlink()
     except OSError as error:
         raise InputError(
@@ -91,7 +99,7 @@ def prepare_folder(config: EasyDict) -> IO:
 
 
 def _lock(folder: Path) -> IO:
-    lock = (folder / ".lock").open("w")
+    lock = lock_file(folder / ".lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -106,13 +114,23 @@ def _lock(folder: Path) -> IO:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints of a run folder, the oldest first."""
-    return sorted((folder / "checkpoints").glob("step_*.ckpt"), key=_step_of)
+    """Checkpoints of a run folder, the oldest first.
+
+    Exactly the names that a run writes, for all but the newest are deleted: `step_best.ckpt`, and
+    whatever else lies there, is the user's.
+    """
+    files = (folder / "checkpoints").glob("step_*.ckpt")
+    return sorted((file for file in files if _step_of(file) >= 0), key=_step_of)
+
+
+def _checkpoint_name(step: int) -> str:
+    return f"step_{step:010d}.ckpt"
 
 
 def _step_of(path: Path) -> int:
-    match = re.fullmatch(r"step_(\d+)\.ckpt", path.name)
-    return int(match[1]) if match else -1
+    """The step in the name of a checkpoint, -1 for another name."""
+    match = re.fullmatch(r"step_([0-9]{10,19})\.ckpt", path.name)
+    return int(match[1]) if match and path.name == _checkpoint_name(int(match[1])) else -1
 
 
 def newest_good(folder: Path) -> Checkpoint | None:
@@ -211,7 +229,7 @@ def save_run(
     progress: Progress,
 ) -> None:
     """Write the checkpoint of this step, point last.ckpt at it, drop all but the newest N."""
-    path = folder / "checkpoints" / f"step_{progress.step:010d}.ckpt"
+    path = folder / "checkpoints" / _checkpoint_name(progress.step)
     train_state = {name: np.asarray(parameter.asnumpy()) for name, parameter in state.items()}
     save_checkpoint(path, network_state(net), _meta(config, net, widths, progress), train_state)
     _point(folder / "last.ckpt", path)
@@ -268,7 +286,8 @@ def _point(link: Path, target: Path) -> None:
         try:
             os.link(target, temporary)
         except OSError:
-            shutil.copyfile(target, temporary)
+            with target.open("rb") as source, new_file(temporary) as copy:
+                shutil.copyfileobj(source, copy)
         temporary.replace(link)
     except OSError as error:
         raise WorkError(f"cannot write {link}: {error.strerror or error}") from None

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from csd.errors import WorkError
+from csd.files import new_file
 from csd.training.step import LOSSES
 
 COLUMNS = ("epoch", "step", "lr", *LOSSES, "images_per_second")
@@ -33,7 +35,7 @@ class RunLog:
         rows = [row for row in read_rows(self.path) if int(row["step"]) <= step]
         temporary = folder / ".metrics.csv.tmp"
         try:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
+            with io.TextIOWrapper(new_file(temporary), encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(rows)

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from csd.errors import InputError, WorkError
+from csd.files import new_file
 from csd.weights.ms_files import looks_like_ms_checkpoint, read_entries, write_entry
 
 FORMAT, VERSION = "csd", 1
@@ -178,14 +179,14 @@ def write_with_digest(path: Path, write: Callable[[BinaryIO], None]) -> None:
     new, new_sidecar = _temporary(path), _temporary(sidecar)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new.open("w+b") as file:
+        with new_file(new) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
             digest = _sha(file)
-        with new_sidecar.open("w", encoding="utf-8") as file:
-            file.write(f"{digest}  {path.name}\n")
+        with new_file(new_sidecar) as file:
+            file.write(f"{digest}  {path.name}\n".encode())
             file.flush()
             os.fsync(file.fileno())
         sidecar.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from csd.errors import InputError, WorkError
+from csd.files import new_file
 from csd.weights.fetch import fetch
 
 
@@ -218,7 +219,7 @@ def _write(source: BinaryIO, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with temporary.open("wb") as file:
+        with new_file(temporary) as file:
             shutil.copyfileobj(source, file)
         temporary.replace(target)
     finally:
