@@ -6,6 +6,7 @@ from pathlib import Path
 
 from csd.config import load_config
 from csd.errors import InputError, run_main
+from csd.interrupt import hold_interrupts
 
 DESCRIPTION = """PSNR and SSIM of a checkpoint, at every width it was trained at, and of bicubic.
 
@@ -105,4 +106,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

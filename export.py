@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from csd.config import EXPORT, load_config
 from csd.errors import InputError, run_main
+from csd.interrupt import hold_interrupts
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,4 +39,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from csd.config import load_config
 from csd.errors import CSDError, InputError, WorkError, run_main
+from csd.interrupt import hold_interrupts
 
 DESCRIPTION = """Up-scale photographs of any size and kind with a trained network.
 
@@ -163,4 +164,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -7,6 +7,7 @@ from easydict import EasyDict
 
 from csd.config import TRAIN, load_config
 from csd.errors import run_main
+from csd.interrupt import hold_interrupts
 
 
 def output_dir(config: EasyDict) -> str:
@@ -21,7 +22,6 @@ def main(argv: Sequence[str]) -> int:
 
     from csd import runtime
 
-    runtime.hold_interrupts()
     runtime.prepare_environment()  # before anything imports MindSpore
     from csd.training import train
 
@@ -30,4 +30,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -1,13 +1,14 @@
 """A web page that up-scales photographs: `python tools/app.py --help`."""
 
 import argparse
+import contextlib
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from csd.errors import InputError, run_main
+from csd.files import temporary_folder
+from csd.interrupt import hold_interrupts
 
 DESCRIPTION = """Serve a web page: drop a photograph, choose the network, compare before and after
 with a slider, download the result. Only this machine can open it unless --host says otherwise.
@@ -53,16 +54,17 @@ def main(argv: Sequence[str]) -> int:
     from csd import runtime
     from csd.app.page import load_gradio, serve
 
-    root = Path(options.cache_dir) if options.cache_dir else runtime.default_cache_dir()
+    root = runtime.cache_folder(options.cache_dir)
     try:
         (root / "app").mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=root / "app", ignore_cleanup_errors=True)
+        held = contextlib.ExitStack()
+        folder = held.enter_context(temporary_folder(root / "app", "session-"))
     except OSError as error:
         raise InputError(f"{root} cannot be written ({error.strerror}); use --cache_dir") from None
     # Ended by a service manager, too, uploads and results are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    with folder as name:
-        load_gradio(name)
+    with held:
+        load_gradio(str(folder))
         runtime.setup(options.device_target)
         from csd.app.session import MEGABYTE, Session
         from csd.deploy.upscaler import open_upscaler, shipped_checkpoint
@@ -70,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
         session = Session(
             open_upscaler(ckpt, scale=options.scale),
-            Path(name),
+            folder,
             max_bytes=int(options.max_mb * MEGABYTE),
             max_pixels=int(options.max_megapixels * 1e6),
         )
@@ -81,4 +83,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

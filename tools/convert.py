@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from csd.errors import InputError, run_main
+from csd.interrupt import hold_interrupts
 
 EXAMPLES = """\
 examples:
@@ -72,4 +73,5 @@ def _widths(text: str | None) -> list[float] | None:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csd.errors import InputError, run_main
+from csd.interrupt import hold_interrupts
 
 
 def _sets(data_dir: str, scale: int) -> dict:
@@ -101,4 +102,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -1,9 +1,16 @@
 """Files that the program makes: new ones, never through a link into a file of somebody else."""
 
 import os
+import shutil
 import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+# Temporary names that this process has written to; after the renaming nothing has such a name.
+_unfinished: set[Path] = set()
 
 
 def new_file(path: Path) -> BinaryIO:
@@ -13,6 +20,8 @@ def new_file(path: Path) -> BinaryIO:
     Raises OSError, as `open` does.
     """
     path.unlink(missing_ok=True)
+    if path.suffix == ".tmp":
+        _unfinished.add(path)
     return path.open("x+b")
 
 
@@ -20,6 +29,24 @@ def write_new(path: Path, text: str) -> None:
     """Write text, UTF-8, into a `new_file`."""
     with new_file(path) as file:
         file.write(text.encode("utf-8"))
+
+
+@contextmanager
+def temporary_folder(parent: Path, prefix: str = ".") -> Iterator[Path]:
+    """A folder that is removed at the end, also when the process is interrupted."""
+    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix, ignore_cleanup_errors=True) as name:
+        _unfinished.add(Path(name))
+        yield Path(name)
+    _unfinished.discard(Path(name))
+
+
+def remove_unfinished() -> None:
+    """Remove what this process has made and not finished; for one that ends in the middle."""
+    for path in list(_unfinished):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def lock_file(path: Path) -> BinaryIO:

@@ -6,7 +6,6 @@ Nothing else in the package sets process-wide state.
 import importlib.util
 import os
 import platform
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,9 +107,33 @@ def onednn_isa_guard(version: str, machine: str, environ: dict) -> str | None:
 
 
 def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/csd`, by default `~/.cache/csd`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """`$XDG_CACHE_HOME/csd`, by default `~/.cache/csd`; InputError where neither is known."""
+    try:
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # neither $HOME nor an entry in the system's list of users
+        raise InputError(
+            "this user has no home folder to cache in; name another with --cache_dir DIR, or in "
+            "the environment with XDG_CACHE_HOME"
+        ) from None
     return Path(root) / "csd"
+
+
+def cache_folder(cache_dir: str | Path | None) -> Path:
+    """The folder to cache in: what the user named, else `default_cache_dir()`."""
+    if not cache_dir:
+        return default_cache_dir()
+    try:
+        return Path(cache_dir).expanduser()
+    except RuntimeError:
+        raise InputError(f"cache_dir {cache_dir}: nobody here has that home folder") from None
+
+
+def _reports_dir() -> str:
+    """Where MindSpore writes about a compilation that failed; /dev/null/...: nowhere."""
+    try:
+        return str(default_cache_dir() / "mindspore")
+    except InputError:
+        return f"{os.devnull}/mindspore"
 
 
 def prepare_environment() -> None:
@@ -122,6 +145,7 @@ def prepare_environment() -> None:
         # Of the CPU's collectives, 30 s by default. Not for the scheduler: there the same name is
         # how long a worker may be silent before it counts as dead.
         os.environ.setdefault("MS_NODE_TIMEOUT", _PATIENCE)
+    os.environ.setdefault("MS_OM_PATH", _reports_dir())  # else ./rank_0, wherever that is
     # TBB, which numba takes first where the system has it, can wait for ever when the process ends
     # and has one processor.
     os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp workqueue tbb")
@@ -133,15 +157,6 @@ def prepare_environment() -> None:
         isa = None
     if isa:
         os.environ["ONEDNN_MAX_CPU_ISA"] = isa
-
-
-def hold_interrupts() -> None:
-    """Keep SIGINT from every thread that is started from now on; for `StopRequest` to take.
-
-    Also where it is ignored, as in a shell's background job: left to the framework, it would turn
-    into SIGTERM when it meets a step, and be lost otherwise.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
 
 
 def available_devices() -> list[str]:

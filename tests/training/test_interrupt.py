@@ -13,8 +13,8 @@ from csd.training.interrupt import StopRequest, StopVote
 
 # The main thread is inside one long call that no handler interrupts, as a compilation is.
 BUSY = """
-from csd import runtime
-runtime.hold_interrupts()
+from csd.interrupt import hold_interrupts
+hold_interrupts()
 import hashlib
 from csd.training.interrupt import StopRequest
 with StopRequest() as stop:

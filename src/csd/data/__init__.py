@@ -14,7 +14,7 @@ from csd.data.layouts import (
 )
 from csd.data.photo import Photo
 from csd.data.pipeline import draw_negatives, sample_batch, train_dataset
-from csd.data.store import Store, default_cache_dir, open_store
+from csd.data.store import Store, open_store
 
 __all__ = [
     "Pair",
@@ -22,7 +22,6 @@ __all__ = [
     "Store",
     "benchmark_pairs",
     "check_pair",
-    "default_cache_dir",
     "detect_layout",
     "draw_negatives",
     "find_pairs",

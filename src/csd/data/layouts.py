@@ -6,6 +6,7 @@
 - `folder`: photographs in `D` or `D/HR`; LR is made.
 """
 
+import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,9 @@ def check_pair(pair: Pair, scale: int, lr_patch: int = 1) -> tuple[int, int]:
 
 
 def _folder(path: str | Path, what: str) -> Path:
-    path = Path(path).expanduser()
+    with contextlib.suppress(RuntimeError):  # of nobody who is known here: then it does not exist
+        path = Path(path).expanduser()
+    path = Path(path)
     if not path.exists():
         raise InputError(f"{what} {path} does not exist")
     if not path.is_dir():

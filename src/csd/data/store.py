@@ -3,7 +3,6 @@
 import hashlib
 import json
 import mmap
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from csd.data.imresize import imresize_bicubic, modcrop
 from csd.data.layouts import Pair, check_pair, fitted_size
 from csd.data.packs import Pack, open_pack
 from csd.errors import InputError
+from csd.runtime import cache_folder
 
 # How much of the mapped pixels may stay in our memory; below it, nothing is mapped twice.
 RESIDENT_BYTES = 128 << 20
@@ -72,11 +72,6 @@ def _mapped_bytes() -> int:
         return int(file.read().split()[2]) * mmap.PAGESIZE
 
 
-def default_cache_dir() -> Path:
-    """`$XDG_CACHE_HOME/csd`, or `~/.cache/csd`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "csd"
-
-
 def open_store(
     pairs: Sequence[Pair],
     scale: int,
@@ -93,7 +88,7 @@ def open_store(
 
     Args:
         pairs: from `find_pairs`.
-        cache_dir: `default_cache_dir()` where None; the files go to its folder `images`.
+        cache_dir: see `runtime.cache_folder`; the files go to its folder `images`.
         role: what the pairs are, `train` or `val`: one cache for each, of one folder.
         lr_patch: the crop that must fit into every LR picture.
         progress: show a bar on standard error, where that is a terminal.
@@ -104,8 +99,7 @@ def open_store(
     """
     if not pairs:
         raise InputError("there are no photographs to train on; check data_dir")
-    folder = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-    folder = folder / "images"
+    folder = cache_folder(cache_dir) / "images"
     sizes = np.array([check_pair(pair, scale, lr_patch) for pair in pairs], np.int64)
 
     hr_sources = [_signature(pair.hr) for pair in pairs]

@@ -22,7 +22,7 @@ from csd.errors import InputError, WorkError
 from csd.evaluation import DEFAULT_TILE, count_tiles, restore, tile_plan
 from csd.evaluation.restore import Runner
 from csd.evaluation.tables import write_text
-from csd.runtime import default_cache_dir
+from csd.runtime import cache_folder
 
 # Width -> (low-resolution pixels of a window, milliseconds), by growing pixels.
 Table = dict[float, list[tuple[int, float]]]
@@ -122,8 +122,7 @@ def measured_table(
     """
     key = _key(Path(ckpt), tile, device)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    folder = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-    path = folder / "speed" / f"{name}.json"
+    path = cache_folder(cache_dir) / "speed" / f"{name}.json"
     table = _read(path, key, upscaler.widths)
     if table is not None:
         say(f"{_summary(table)} (measured earlier, {path})")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from csd.deploy.dense import dense_network, receptive_radius, sees_whole_image
 from csd.deploy.sizes import Size, parse_sizes
 from csd.deploy.verify import TOLERANCE, largest_difference, onnx_session, operators
 from csd.errors import InputError, WorkError
+from csd.files import temporary_folder
 from csd.nets import SlimmableSR, check_width
 from csd.weights import load_network
 
@@ -103,8 +103,8 @@ def export_network(
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # A temporary folder, not a temporary name: the exporter chooses the suffix itself.
-            with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
-                made = _write(dense, size, Path(folder) / stem, file_format)
+            with temporary_folder(target.parent, ".export-") as folder:
+                made = _write(dense, size, folder / stem, file_format)
                 difference = _compare(net, width, dense, made, size)
                 facts = _describe(net, width, dense, made, size, difference, origin or {})
                 description = made.with_name(made.name + ".json")

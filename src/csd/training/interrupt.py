@@ -1,18 +1,18 @@
 """Signals: the first finishes the step and saves, the second exits at once."""
 
+import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 
+from csd import interrupt
 from csd.errors import CSDError
 from csd.runtime import Runtime
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _VOTE_SECONDS = 1.0  # between two votes of the ranks, and the steps that may lie between
 _VOTE_STEPS = 100
-_LOOK_SECONDS = 0.1  # between two looks for a Ctrl-C
 
 
 class Interrupted(CSDError):
@@ -24,31 +24,30 @@ class Interrupted(CSDError):
 
 
 class StopRequest:
-    """Remembers SIGINT or SIGTERM: `signum` is 0 until one comes.
+    """Remembers SIGINT, SIGTERM or SIGHUP: `signum` is 0 until one comes.
 
     Until `arm` is called a signal ends the process at once: nothing is trained yet. After that the
-    first one is remembered, and a second one ends the process without another word: checkpoints
-    are renamed into place, so the previous one is whole.
+    first one is remembered, and a second SIGINT or SIGTERM ends the process: checkpoints are
+    renamed into place, so the previous one is whole. SIGHUP asks once: a terminal that closes may
+    send several. Where it is ignored (`nohup`) it stays ignored.
 
     Python runs a signal's handler between two instructions of the main thread only, and a
     compilation or a step is one instruction: so threads of our own read the signals as they come.
-    SIGINT must be blocked before any library starts its threads (`runtime.hold_interrupts`):
-    during a step MindSpore puts a handler in its place that turns it into a SIGTERM, which stops
-    a run as well, but with the other's exit code. Only the main thread may have handlers: anywhere
+    SIGINT is to be held (`csd.interrupt`), or during a step it counts as a SIGTERM, which stops a
+    run as well, but with the other's exit code. Only the main thread may have handlers: anywhere
     else this watches nothing.
     """
 
     def __init__(self) -> None:
         self.signum = 0
-        self._armed = self._closed = False
-        self._threads: list[threading.Thread] = []
+        self._armed = self._asked = False
+        self._terminals: list[int] = []
         self._before: dict[int, object] = {}
         self._main = threading.current_thread() is threading.main_thread()
-        self._held = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
     def __enter__(self) -> "StopRequest":
-        if self._main and self._held:
-            self._start(self._watch_keyboard)
+        if self._main:
+            self._keyboard = interrupt.on_interrupt(lambda: self._receive(signal.SIGINT))
         return self
 
     def arm(self) -> None:
@@ -58,51 +57,52 @@ class StopRequest:
             return
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
+        self._terminals = [output for output in (1, 2) if os.isatty(output)]
         self._pipe_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._before = {signum: signal.signal(signum, self._note) for signum in _SIGNALS}
-        self._start(self._watch_pipe)
+        for signum in _SIGNALS:
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
+                self._before[signum] = signal.signal(signum, self._note)
+        self._thread = threading.Thread(target=self._watch_pipe, daemon=True)
+        self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        self._closed = True
+        if self._main:
+            interrupt.on_interrupt(self._keyboard)
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         if self._before:
             signal.set_wakeup_fd(self._pipe_before)
             os.close(self._write)  # ends the thread
-        for thread in self._threads:
-            thread.join()
-        if self._before:
+            self._thread.join()
             os.close(self._read)
-
-    def _start(self, work: Callable[[], None]) -> None:
-        self._threads.append(threading.Thread(target=work, daemon=True))
-        self._threads[-1].start()
 
     def _note(self, signum: int, _frame: object) -> None:
         self.signum = self.signum or signum  # the thread has said it already, or is about to
 
     def _watch_pipe(self) -> None:
-        received = 0
         while data := os.read(self._read, 16):
             for signum in data:
-                if signum in _SIGNALS:
-                    received += 1
-                    self._receive(signum, received > 1)
+                if signum in self._before:
+                    self._receive(signum)
 
-    def _watch_keyboard(self) -> None:
-        # Not a wait with a time limit: one that a stop (Ctrl-Z, `fg`) carries past its limit
-        # returns the signal of an earlier call, as if it had come again.
-        while not self._closed:
-            if signal.sigtimedwait((signal.SIGINT,), 0) is None:
-                time.sleep(_LOOK_SECONDS)
-            else:
-                self._receive(signal.SIGINT, self.signum > 0)
+    def _receive(self, signum: int) -> None:
+        if signum == signal.SIGHUP:
+            self._leave_terminal()
+            self.signum = self.signum or signum
+            return
+        if self._asked or not self._armed:
+            interrupt.end(signum)
+        self._asked = True
+        self.signum = self.signum or signum
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nfinishing the step and saving; once more to exit at once\n")
 
-    def _receive(self, signum: int, again: bool) -> None:
-        if again or not self._armed:
-            os._exit(128 + signum)
-        self.signum = signum
-        os.write(2, b"\nfinishing the step and saving; once more to exit at once\n")
+    def _leave_terminal(self) -> None:
+        """From now on say nothing there: writing to a closed terminal fails, and ends the run."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for output in self._terminals:
+            os.dup2(nowhere, output)
+        os.close(nowhere)
 
 
 class StopVote:
