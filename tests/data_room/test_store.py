@@ -1,5 +1,7 @@
 """The decoded store: right pixels, decoded once, refreshed, repaired, never half written."""
 
+import json
+import re
 import threading
 
 import numpy as np
@@ -89,7 +91,9 @@ def test_open_store_survives_a_refresh(photos, tmp_path, picture):
     np.testing.assert_array_equal(old.hr(0), before)
 
 
-@pytest.mark.parametrize("damage", ["cut", "overwritten", "index", "no_pixels", "other_version"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "overwritten", "index", "entry", "no_pixels", "other_version"]
+)
 def test_damaged_cache_is_rebuilt(photos, tmp_path, damage):
     expected = open_all(photos, tmp_path).hr(5)
     pixels = packs(tmp_path)[0]
@@ -100,11 +104,73 @@ def test_damaged_cache_is_rebuilt(photos, tmp_path, damage):
         pixels.write_bytes(bytes(pixels.stat().st_size))
     elif damage == "index":
         index.write_text('{"version": 1, "file"')
+    elif damage == "entry":
+        first, second = (
+            f'"offset": {image["offset"]}' for image in json.loads(index.read_text())["images"][:2]
+        )
+        index.write_text(index.read_text().replace(second, first))
     elif damage == "no_pixels":
         pixels.unlink()
     else:
-        index.write_text(index.read_text().replace('"version": 1', '"version": 0'))
+        index.write_text(index.read_text().replace('"version": 2', '"version": 1'))
     np.testing.assert_array_equal(open_all(photos, tmp_path).hr(5), expected)
+
+
+def _flip(file, place):
+    data = bytearray(file.read_bytes())
+    data[place] ^= 1
+    file.write_bytes(data)
+
+
+def test_one_bit_anywhere_is_found_and_put_right(photos, tmp_path, capfd):
+    """Also in the middle of an image, and between two openings of an open store."""
+    whole = open_all(photos, tmp_path)
+    expected = [(whole.lr(n), whole.hr(n)) for n in range(6)]
+    original = [pack.read_bytes() for pack in packs(tmp_path)]
+    rng = np.random.default_rng(0)
+    for pack, data in zip(packs(tmp_path), original, strict=True):
+        for place in rng.integers(0, len(data), 5).tolist():
+            store = open_all(photos, tmp_path)
+            _flip(pack, place)
+            capfd.readouterr()
+            for number, (lr, hr) in enumerate(expected):
+                np.testing.assert_array_equal(store.lr(number), lr)
+                np.testing.assert_array_equal(store.crops(number, 1, 2, 8)[1], hr[:, 4:36, 8:40])
+            said = capfd.readouterr().err
+            assert said.count("\n") == 1
+            assert re.search(rf"image cache .*{pack.name} is damaged at .*\d\.png, which is", said)
+            assert pack.read_bytes() == data
+
+
+def test_damaged_images_are_not_carried_over_into_a_refreshed_pack(photos, tmp_path, picture):
+    expected = open_all(photos, tmp_path).hr(5)
+    for pack in packs(tmp_path):
+        _flip(pack, pack.stat().st_size - 1000)
+    write_png(photos / "9.png", np.ascontiguousarray(picture[100:164, 30:90]))
+    np.testing.assert_array_equal(open_all(photos, tmp_path).hr(5), expected)
+
+
+def test_damage_without_a_source_is_one_sentence(photos, tmp_path):
+    open_all(photos, tmp_path)
+    store = open_all(photos, tmp_path)
+    for pack in packs(tmp_path):
+        _flip(pack, 1000)
+    (photos / "0.png").unlink()
+    with pytest.raises(InputError, match=r"0\.png"):
+        store.hr(0)
+    Image.new("RGB", (64, 64)).save(photos / "0.png")
+    with pytest.raises(WorkError, match=r"damaged at .*0\.png and cannot be .* another size"):
+        store.hr(0)
+
+
+def test_a_file_of_the_user_beside_a_pack_stays(photos, tmp_path):
+    open_all(photos, tmp_path)
+    pack = packs(tmp_path)[0]
+    mine = pack.with_name(pack.name.rsplit("-", 1)[0] + "-backup.u8")
+    mine.write_bytes(b"mine")
+    Image.new("RGB", (64, 64)).save(photos / "0.png")
+    open_all(photos, tmp_path)
+    assert mine.read_bytes() == b"mine" and len(packs(tmp_path)) == 3
 
 
 def test_several_openers_decode_once(photos, tmp_path, decoded):

@@ -1,5 +1,8 @@
 """Photographs that cannot be trained on: named before anything is trained."""
 
+import os
+
+import numpy as np
 import pytest
 
 from csd.errors import InputError
@@ -52,3 +55,33 @@ def test_no_folder(settings, run, tmp_path):
 def test_sink_on_a_cpu(settings, run):
     with pytest.raises(InputError, match=r"runtime.data_sink=true: the CPU has no sink"):
         run(settings("--runtime.data_sink=true"))
+
+
+def test_more_workers_than_cores_are_as_many_as_there_are(settings, run):
+    """The framework refuses them; a configuration of a larger machine runs here as well."""
+    from csd.weights import load_checkpoint
+
+    few = load_checkpoint(run(settings()) / "last.ckpt").params
+    many = settings("--data.workers=1000")
+    many[many.index(next(o for o in many if o.startswith("--output_dir")))] += "_many"
+    for name, value in load_checkpoint(run(many) / "last.ckpt").params.items():
+        np.testing.assert_array_equal(value, few[name])
+
+
+def test_damage_that_cannot_be_put_right_is_one_sentence(settings, run, photos, tmp_path):
+    """The cache is damaged, and the image it came from cannot be read any more."""
+    import shutil
+
+    own = tmp_path / "own"
+    shutil.copytree(photos, own)
+    options = settings(f"--data_dir={own}", f"--cache_dir={tmp_path / 'cache'}")
+    run(options)
+    for pack in (tmp_path / "cache" / "images").glob("hr-*.u8"):
+        pack.write_bytes(bytes(pack.stat().st_size))
+    for image in own.iterdir():  # as long and as old as they were, and the header is whole
+        status = image.stat()
+        image.write_bytes(image.read_bytes()[:60].ljust(status.st_size, b"\0"))
+        os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = [*options, "--resume", "--train.epochs=3", "--allow_changed"]
+    with pytest.raises(InputError, match=r"own/\d+\.png cannot be read as an image"):
+        run(again)

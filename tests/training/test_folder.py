@@ -212,6 +212,21 @@ def test_everything_comes_back(saved, config):
         np.testing.assert_array_equal(parameter.asnumpy(), expected[name], err_msg=name)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float64, np.int32])
+@pytest.mark.parametrize("part", ["params", "train_state"])
+def test_another_type_is_refused_not_converted(saved, config, kind, part):
+    from csd.training.folder import newest_good, restore_run
+
+    folder, net, state = saved(9)
+    checkpoint = newest_good(folder)
+    arrays = getattr(checkpoint, part)
+    name = next(name for name, value in arrays.items() if value.dtype == np.float32 and value.ndim)
+    arrays[name] = arrays[name].astype(kind)
+    wanted = rf"tensor '{name}' should have shape .* float32, found .* {np.dtype(kind)}"
+    with pytest.raises(InputError, match=wanted):
+        restore_run(checkpoint, config, net, state)
+
+
 def test_changed_configuration_is_named_and_refused(saved, config):
     from csd.training.folder import newest_good, restore_run
 

@@ -7,12 +7,13 @@ would have seen, and two ranks of four see the samples of one rank of eight.
 """
 
 import functools
+import os
 
 import cv2
 import numpy as np
 
 from csd.data.store import Store
-from csd.errors import InputError
+from csd.errors import CSDError, InputError
 
 # What a hash is for; different purposes must not draw the same numbers.
 _SHUFFLE, _TOP, _LEFT, _FLIP, _NEGATIVES = range(5)
@@ -148,12 +149,16 @@ class _Batches:
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
         number = int(number)
-        return sample_batch(
-            self._store,
-            step=self._step + number,
-            consumed=self._samples + number * self._per_step,
-            **self._fixed,
-        )
+        try:
+            return sample_batch(
+                self._store,
+                step=self._step + number,
+                consumed=self._samples + number * self._per_step,
+                **self._fixed,
+            )
+        except CSDError as error:
+            self._store.failure = error  # of which the framework makes a page of its own
+            raise
 
 
 def train_dataset(
@@ -180,7 +185,8 @@ def train_dataset(
     Args:
         batch_size: per rank.
         steps: how many batches this dataset yields.
-        workers: threads that make batches; one makes far more than a CPU step consumes.
+        workers: threads that make batches, no more than there are cores; one makes far more than a
+            CPU step consumes.
 
     Raises:
         InputError: a count out of range, more negatives than the batch holds, a patch larger than
@@ -231,6 +237,6 @@ def train_dataset(
         batches,
         columns,
         shuffle=False,
-        num_parallel_workers=workers,
+        num_parallel_workers=min(workers, os.cpu_count() or 1),  # more are refused
         python_multiprocessing=False,
     )

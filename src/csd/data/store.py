@@ -12,7 +12,7 @@ from csd.data.images import read_image
 from csd.data.imresize import imresize_bicubic, modcrop
 from csd.data.layouts import Pair, check_pair, fitted_size
 from csd.data.packs import Pack, open_pack
-from csd.errors import InputError
+from csd.errors import CSDError, InputError
 from csd.runtime import cache_folder
 
 # How much of the mapped pixels may stay in our memory; below it, nothing is mapped twice.
@@ -26,6 +26,7 @@ class Store:
         names: of the photographs, in order.
         scale: s.
         sizes: int64 (n, 2), height and width of every LR picture.
+        failure: what ended the making of batches, for who reads them; else None.
     """
 
     def __init__(self, names: Sequence[str], scale: int, hr: Pack, lr: Pack, sizes: np.ndarray):
@@ -34,6 +35,7 @@ class Store:
         self.sizes = sizes
         self._hr, self._lr = hr, lr
         self._resident = _mapped_bytes()
+        self.failure: CSDError | None = None  # why a batch could not be made
 
     def __len__(self) -> int:
         return len(self.names)

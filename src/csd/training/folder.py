@@ -188,16 +188,35 @@ def restore_run(
         )
     if "progress" not in checkpoint.meta:
         raise InputError("the checkpoint holds weights alone, not the state of a run")
+    for name, parameter in net.parameters_and_names():
+        if name in checkpoint.params:
+            _check_kind(name, checkpoint.params[name], parameter)
     load_csd_state(net, checkpoint.params, "the checkpoint")
     for name, parameter in state.items():
         if name not in checkpoint.train_state:
             if config.train.allow_changed:
                 continue  # another optimizer: it starts afresh
             raise InputError(f"the checkpoint has no {name}; add --allow_changed to go on without")
-        parameter.set_data(ms.Tensor(checkpoint.train_state[name]))
+        value = checkpoint.train_state[name]
+        _check_kind(name, value, parameter)
+        parameter.set_data(ms.Tensor(value))
     where = checkpoint.meta["progress"]
     best = where["best_psnr"]
     return Progress(where["step"], where["samples"], float("-inf") if best is None else best)
+
+
+def _check_kind(name: str, value: np.ndarray, parameter: ms.Parameter) -> None:
+    """InputError unless an array of a checkpoint is of the parameter's shape and type.
+
+    Another type would be converted on the way, and the run would not go on as it was.
+    """
+    expected = parameter.asnumpy()
+    if (value.shape, value.dtype) != (expected.shape, expected.dtype):
+        raise InputError(
+            f"the checkpoint: tensor '{name}' should have shape {expected.shape} and type "
+            f"{expected.dtype}, found {value.shape} and {value.dtype}; resume from one that the "
+            "run itself wrote"
+        )
 
 
 def share_run(

@@ -182,13 +182,18 @@ class _Run:
             augment=data.augment,
             workers=data.workers,
         )
-        if self.sinking:
-            sink = ms.data_sink(self.step, dataset)
-            for _ in range(self.total - self.progress.step):
-                yield sink()
-        else:
-            for batch in dataset.create_tuple_iterator(num_epochs=1, do_copy=False):
-                yield self.step(*batch)
+        try:
+            if self.sinking:
+                sink = ms.data_sink(self.step, dataset)
+                for _ in range(self.total - self.progress.step):
+                    yield sink()
+            else:
+                for batch in dataset.create_tuple_iterator(num_epochs=1, do_copy=False):
+                    yield self.step(*batch)
+        except RuntimeError:
+            if self.store.failure is None:
+                raise
+            raise self.store.failure from None
 
     def sinks(self) -> bool:
         """Whether batches are queued on the device, which the CPU backend cannot."""
