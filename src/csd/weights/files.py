@@ -112,15 +112,41 @@ def _read_h5(path: Path):
     tensors = {}
 
     def keep(name: str, item) -> None:
-        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu":
-            tensors[name] = item[()]
+        if isinstance(item, h5py.Group):
+            _refuse_other_files(path, name, _has_external_link(item))
+        elif isinstance(item, h5py.Dataset):
+            _refuse_other_files(path, name, item.is_virtual or bool(item.external))
+            if item.dtype.kind in "fiu":
+                tensors[name] = item[()]
 
     try:
         with h5py.File(path, "r") as file:
+            keep("/", file)
             file.visititems(keep)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"{path} is a damaged or truncated HDF5 file: {error}") from error
     return tensors, {}
+
+
+def _has_external_link(group) -> bool:
+    import h5py
+
+    def leads_out(name: str) -> bool:
+        try:
+            return isinstance(group.get(name, getlink=True), h5py.ExternalLink)
+        except TypeError:  # of a kind that a program has defined for itself
+            return True
+
+    return any(leads_out(name) for name in group)
+
+
+def _refuse_other_files(path: Path, name: str, refers: bool) -> None:
+    """HDF5 can have values in any file that the reader may read: a password as a bias."""
+    if refers:
+        raise InputError(
+            f"{path} is refused: '{name}' takes values from another file; save it with all its "
+            "values inside"
+        )
 
 
 def _read_torch(path: Path):
