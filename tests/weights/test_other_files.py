@@ -65,3 +65,28 @@ def test_links_inside_the_file_do_no_harm(tmp_path):
         file["layer/up"] = file["/"]  # a circle
     found = read_tensors(tmp_path / "x.h5").tensors
     np.testing.assert_array_equal(found["layer/bias"], VALUES)
+
+
+def test_mindir_with_weights_in_another_file(tmp_path, mindspore_cpu):
+    import mindspore as ms
+    from mindspore import nn
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    from csd.deploy.verify import open_file
+
+    path = tmp_path / "x.mindir"
+    layer, image = nn.Conv2d(3, 3, 1, has_bias=True), np.ones((1, 3, 2, 2), np.float32)
+    ms.export(layer, ms.Tensor(image), file_name=str(path), file_format="MINDIR")
+    np.testing.assert_allclose(open_file(path)(image), layer(ms.Tensor(image)).asnumpy(), rtol=1e-6)
+    model = ModelProto.FromString(path.read_bytes())
+    parameter = model.graph.parameter[0]
+    (tmp_path / "secret").write_bytes(bytes(64) + parameter.raw_data)
+    parameter.external_data.location = "../secret"
+    parameter.external_data.offset, parameter.external_data.length = 64, len(parameter.raw_data)
+    parameter.ClearField("raw_data")
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match=r"refused: it takes '.*' from another file, '../secret'"):
+        open_file(path)
+    path.write_bytes(b"\xff" * 100)
+    with pytest.raises(InputError, match=r"x\.mindir is no MINDIR file, or a damaged one"):
+        open_file(path)

@@ -36,9 +36,16 @@ def open_file(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     MINDIR runs in MindSpore, ONNX in ONNX Runtime.
 
     Raises:
-        InputError: ONNX Runtime is missing, or the suffix is unknown.
+        InputError: ONNX Runtime is missing, the suffix is unknown, or a MINDIR has its weights in
+            another file, which could be any (ONNX Runtime itself reads none outside the folder).
     """
     if path.suffix == ".mindir":
+        for parameter in _model(path).graph.parameter:
+            if parameter.external_data.location:
+                raise InputError(
+                    f"{path} is refused: it takes '{parameter.name}' from another file, "
+                    f"{parameter.external_data.location!r}; export it with all its weights inside"
+                )
         graph = nn.GraphCell(ms.load(str(path)))
         return lambda image: graph(ms.Tensor(image)).asnumpy()
     if path.suffix == ".onnx":
@@ -84,12 +91,20 @@ def largest_difference(
 
 def operators(path: Path) -> Counter:
     """How often each operator occurs in a MINDIR, bookkeeping left out."""
-    # The generated protobuf module is the only reader of MINDIR that MindSpore has in Python.
-    from mindspore.train.mind_ir_pb2 import ModelProto
-
-    model = ModelProto()
-    model.ParseFromString(path.read_bytes())
+    model = _model(path)
     kinds = {primitive.name: primitive.op_type for primitive in model.primitives}
     nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
     names = (kinds.get(node.op_type.removeprefix("REF::"), node.op_type) for node in nodes)
     return Counter(name for name in names if name not in _BOOKKEEPING)
+
+
+def _model(path: Path):
+    """A MINDIR as a message; InputError where it is none."""
+    # The generated protobuf module is the only reader of MINDIR that MindSpore has in Python.
+    from google.protobuf.message import DecodeError
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    try:
+        return ModelProto.FromString(path.read_bytes())
+    except DecodeError:
+        raise InputError(f"{path} is no MINDIR file, or a damaged one") from None
