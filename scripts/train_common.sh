@@ -54,8 +54,8 @@ say_next() { # SCRIPT TARGET [DEVICE_NUM]
 # Checks the settings before anything starts, and prints the folder of the run.
 run_folder() { # TRAIN_ARG ...
   PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" "$python" - "$@" << 'PYTHON'
+import os
 import sys
-from pathlib import Path
 
 from csd.config import TRAIN, load_config
 from csd.errors import InputError, run_main
@@ -64,7 +64,7 @@ from train import output_dir
 
 def main(argv):
     config = load_config(TRAIN, argv)
-    if not Path(config.data.data_dir).expanduser().is_dir():
+    if not os.path.isdir(os.path.expanduser(config.data.data_dir)):
         raise InputError(
             f"no folder {config.data.data_dir}: put DIV2K or other photographs there, or say "
             "where they are with --data_dir=DIR"

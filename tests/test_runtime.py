@@ -83,3 +83,37 @@ def test_numba_prefers_threads_that_end_with_the_process(monkeypatch):
     monkeypatch.setenv("NUMBA_THREADING_LAYER_PRIORITY", "tbb omp workqueue")
     prepare_environment()
     assert os.environ["NUMBA_THREADING_LAYER_PRIORITY"] == "tbb omp workqueue"
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user without $HOME, $XDG_CACHE_HOME, and entry in the system's list of users."""
+
+    def unknown(number):
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "XDG_CACHE_HOME", "MS_OM_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_user_without_a_home_folder(homeless, monkeypatch, tmp_path):
+    from csd.runtime import cache_folder, prepare_environment
+
+    for cache_dir in (None, ""):
+        with pytest.raises(InputError, match=r"no home folder .*--cache_dir DIR, .*XDG_CACHE_HOME"):
+            cache_folder(cache_dir)
+    with pytest.raises(InputError, match=r"cache_dir ~/x: nobody here has that home folder"):
+        cache_folder("~/x")
+    assert cache_folder(tmp_path) == tmp_path
+    prepare_environment()  # needs no cache
+    assert os.environ["MS_OM_PATH"] == "/dev/null/mindspore"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder(None) == tmp_path / "csd"
+
+
+def test_data_in_the_home_of_nobody(homeless):
+    from csd.data import find_pairs
+
+    with pytest.raises(InputError, match=r"~/images does not exist"):
+        find_pairs("~/images", 2)

@@ -47,7 +47,7 @@ def test_converts_says_what_and_verifies(tool, edsr_pt, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "say it with --res_scale"),
+        ([], "python tools/convert.py --res_scale 0.1 --input"),
         (["--res_scale", "1", "--width", "0.01"], "width 0.01 leaves no channel"),
         (["--res_scale", "1", "--widths", "1.0,2.0"], "width 2.0 is outside"),
         (["--res_scale", "1", "--widths", "a"], "--widths takes numbers"),

@@ -108,8 +108,57 @@ def test_a_sha256_beside_a_foreign_file_is_checked(tmp_path):
         read_tensors(path)
 
 
-def test_bfloat16_and_half_become_numpy(tmp_path):
-    tensors = {"a": torch.ones(2, dtype=torch.bfloat16), "b": torch.ones(2).half()}
-    torch.save(tensors, tmp_path / "x.pth")
-    found = read_tensors(tmp_path / "x.pth").tensors
-    assert found["a"].dtype == np.float32 and found["b"].dtype == np.float16
+# Every kind of number: both zeros, the smallest and the largest, a third, NaN and infinities.
+BFLOAT16 = [0.0, -0.0, 1.0, -1.5, 1 / 3, 9.2e-41, 3.3895e38, float("inf"), -float("inf"), np.nan]
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors", "ckpt"])
+def test_bfloat16_and_half_become_numpy(tmp_path, kind, mindspore_cpu):
+    path = tmp_path / f"x.{kind}"
+    wide = torch.tensor(BFLOAT16).to(torch.bfloat16).reshape(2, 5)
+    tensors = {"a": wide, "b": torch.ones(2).half(), "c": torch.tensor(2.5).to(torch.bfloat16)}
+    if kind == "pth":
+        torch.save(tensors, path)
+    elif kind == "safetensors":
+        from safetensors.torch import save_file
+
+        save_file(tensors, path)
+    else:
+        import mindspore as ms
+
+        bits = {name: ms.Tensor(value.float().numpy()) for name, value in tensors.items()}
+        types = {"a": ms.bfloat16, "b": ms.float16, "c": ms.bfloat16}
+        parts = [{"name": n, "data": v.astype(types[n])} for n, v in bits.items()]
+        ms.save_checkpoint(parts, str(path))
+    found = read_tensors(path).tensors
+    for name, value in tensors.items():
+        assert found[name].dtype == (np.float16 if name == "b" else np.float32)
+        np.testing.assert_array_equal(found[name], value.float().numpy())
+    assert np.signbit(found["a"][0, 1])
+
+
+def test_eight_bits_are_refused_by_name(tmp_path):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match=r"x\.safetensors holds a tensor of a type numpy lacks"):
+        read_tensors(tmp_path / "x.safetensors")
+
+
+def test_tensors_beside_the_network_are_not_taken_for_it(tmp_path):
+    inner = {"module.a": torch.ones(2), "module.b": torch.zeros(3)}
+    contents = [
+        {"epoch": torch.tensor(5), "state_dict": inner},
+        {"best": torch.ones(3), "step": torch.tensor(1), "model": {"state_dict": inner}},
+        {"params": inner, "lr": torch.tensor(0.1)},
+    ]
+    for content in contents:
+        torch.save(content, tmp_path / "x.pth")
+        found = read_tensors(tmp_path / "x.pth").tensors
+        assert {name: value.tolist() for name, value in found.items()} == {
+            "a": [1, 1], "b": [0, 0, 0],
+        }  # fmt: skip
+    circle = {"epoch": torch.tensor(5)}
+    circle["model"] = circle
+    torch.save(circle, tmp_path / "x.pth")
+    assert list(read_tensors(tmp_path / "x.pth").tensors) == ["epoch"]

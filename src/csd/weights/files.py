@@ -22,7 +22,7 @@ from csd.weights.checkpoint import (
     verify_sidecar,
     write_with_digest,
 )
-from csd.weights.ms_files import looks_like_ms_checkpoint
+from csd.weights.ms_files import looks_like_ms_checkpoint, widened
 from csd.weights.state import strip_module
 
 META_KEY = "csd_meta"  # where safetensors and .pth files of ours keep the metadata, as JSON
@@ -94,13 +94,28 @@ def _read_safetensors(path: Path):
     try:
         with safe_open(path, framework="numpy") as file:
             meta = parse_meta(path, (file.metadata() or {}).get(META_KEY))
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118
+            names = list(file.keys())
+            kinds = {name: file.get_slice(name).get_dtype() for name in names}
+            return {
+                name: _bfloat16(path, name) if kinds[name] == "BF16" else file.get_tensor(name)
+                for name in names
+            }, meta
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is a damaged or truncated .safetensors file: {error}") from error
-    except (TypeError, AttributeError) as error:  # bfloat16 has no numpy type
+    except (TypeError, AttributeError) as error:  # eight bits and fewer have no numpy type
         raise InputError(
             f"{path} holds a tensor of a type numpy lacks ({error}); save it as float32"
         ) from error
+
+
+def _bfloat16(path: Path, name: str) -> np.ndarray:
+    """A tensor of a valid .safetensors file, as float32, which holds it exactly."""
+    with open_input(path) as file:
+        size = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(size))[name]
+        begin, end = entry["data_offsets"]
+        file.seek(8 + size + begin)
+        return widened(file.read(end - begin)).reshape(entry["shape"])
 
 
 def _read_h5(path: Path):

@@ -85,6 +85,11 @@ def read_entries(path: Path, file: BinaryIO) -> Iterator[Entry]:
         yield _entry(path, previous, parts, digest)
 
 
+def widened(bfloat16: bytes) -> np.ndarray:
+    """The values of a bfloat16 tensor, which numpy lacks, exactly, as float32 (N,)."""
+    return (np.frombuffer(bfloat16, "<u2").astype(np.uint32) << 16).view(np.float32)
+
+
 def looks_like_ms_checkpoint(head: bytes) -> bool:
     """Whether the first bytes of a file (64 suffice) can begin a MindSpore checkpoint."""
     if len(head) < 4 or head[0] != _VALUE_FIELD:
@@ -172,9 +177,10 @@ def _entry(path: Path, message, parts: list[bytes], digest) -> Entry:
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is damaged: '{name}' is not UTF-32 text") from error
         return Entry(name, text, digest.hexdigest())
-    kind = _TYPE_OF.get(tensor.tensor_type)
+    wide = tensor.tensor_type == "BFloat16"
+    kind = np.uint16 if wide else _TYPE_OF.get(tensor.tensor_type)
     if kind is None:
-        known = ", ".join(_TYPE_OF)
+        known = ", ".join((*_TYPE_OF, "BFloat16"))
         raise InputError(
             f"{path}: tensor '{name}' has type '{tensor.tensor_type}', expected one of {known}"
         )
@@ -187,5 +193,5 @@ def _entry(path: Path, message, parts: list[bytes], digest) -> Entry:
             f"{path} is damaged: tensor '{name}' of shape {shape} and type {tensor.tensor_type} "
             f"needs {needed} bytes, found {len(content)}"
         )
-    array = np.frombuffer(content, dtype=kind).reshape(shape).copy()
-    return Entry(name, array, digest.hexdigest())
+    array = widened(content) if wide else np.frombuffer(content, dtype=kind).copy()
+    return Entry(name, array.reshape(shape), digest.hexdigest())

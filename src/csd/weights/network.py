@@ -90,8 +90,8 @@ def _res_scale(model: Mapping[str, Any], given: float | None, source: str) -> fl
             known = ", ".join(f"{b} x {f}: {s}" for (b, f), s in KNOWN_RES_SCALES.items())
             raise InputError(
                 f"{source} holds an EDSR of {size[0]} blocks x {size[1]} features, whose residual "
-                f"scale is not in the file (known: {known}); say it with --res_scale, usually 0.1 "
-                "or 1.0"
+                f"scale is not in the file (known: {known}); write it into one, mostly 0.1 or 1: "
+                f"python tools/convert.py --res_scale 0.1 --input {source} --output FILE.ckpt"
             )
     return float(stored)
 

@@ -232,17 +232,14 @@ def _torch(purpose: str):
     return torch
 
 
-def _state_dict(torch, content: Any) -> dict:
+def _state_dict(torch, content: Any, depth: int = 3) -> dict:
     """The mapping of names to tensors in what was saved; {} where there is none."""
     if not isinstance(content, Mapping):
         return {}
-    state = {k: v for k, v in content.items() if isinstance(v, torch.Tensor)}
-    if state:
-        return state
-    for key in _INSIDE:
-        if state := _state_dict(torch, content.get(key)):
+    for key in _INSIDE:  # first: the epoch beside it may be a tensor as well
+        if depth and (state := _state_dict(torch, content.get(key), depth - 1)):
             return state
-    return {}
+    return {k: v for k, v in content.items() if isinstance(v, torch.Tensor)}
 
 
 def _array(torch, value) -> np.ndarray:
