@@ -1,12 +1,16 @@
 """Downloads from a local server that breaks off, lies about sizes, and serves `../` names."""
 
+import bz2
+import gzip
 import hashlib
 import http.server
 import importlib.util
 import io
+import lzma
 import re
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -17,7 +21,8 @@ from PIL import Image
 from csd.data import imresize_bicubic, modcrop, read_image
 from csd.errors import InputError, WorkError, run_main
 from csd.weights import datasets
-from csd.weights.datasets import Archive, Item, Photos, discard, download
+from csd.weights.archives import BadArchive, unpack
+from csd.weights.datasets import ITEMS, Archive, Item, Photos, discard, download
 from csd.weights.fetch import fetch
 
 DATA = bytes(range(256)) * 400
@@ -59,7 +64,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         length = len(data) - start
-        self.send_header("Content-Length", str(length if server.lie is None else server.lie))
+        if server.lie != "none":
+            self.send_header("Content-Length", str(server.lie or length))
         if server.etag:
             self.send_header("ETag", server.etag)
         self.end_headers()
@@ -256,7 +262,7 @@ def test_links_in_archives_are_refused(server, tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         file.addfile(link)
     server.files["/x.tar"] = buffer.getvalue()
-    with pytest.raises(WorkError, match=r"'Set5/HR/a\.png' in the archive is a link"):
+    with pytest.raises(WorkError, match=r"member 'Set5/HR/a\.png' is a link"):
         get_set5(server, tmp_path, url=server.url("/x.tar"))
     assert not (tmp_path / "Set5").exists()
 
@@ -274,6 +280,144 @@ def test_damaged_and_incomplete_archives_are_named(server, tmp_path):
     server.files["/z.zip"] = zip_of(dict(list(SET5.items())[:4]))
     with pytest.raises(WorkError, match=r"Set5/HR has \d photographs, expected 5"):
         get_set5(server, tmp_path / "other", url=server.url("/z.zip"))
+
+
+def test_an_endless_body_ends(server, tmp_path):
+    server.lie = "none"  # no Content-Length: the body ends with the connection
+    with pytest.raises(WorkError, match=r"sends more than it may, 50000 bytes; it was removed"):
+        get(server, tmp_path / "f", most=50_000)
+    assert not list(tmp_path.glob("f.part")) and not (tmp_path / "f").exists()
+    get(server, tmp_path / "f", most=len(DATA))
+    assert (tmp_path / "f").read_bytes() == DATA
+    server.lie = None
+    with pytest.raises(WorkError, match="the server has 102400 bytes, expected at most 102399"):
+        get(server, tmp_path / "g", most=len(DATA) - 1)
+
+
+def test_a_part_that_is_a_link_leaves_the_file_behind_it(server, tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    for name in ("f.part", "f.part.json"):
+        (tmp_path / name).symlink_to(tmp_path / "mine")
+    get(server, tmp_path / "f")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert (tmp_path / "f").read_bytes() == DATA and not (tmp_path / "f").is_symlink()
+
+
+def sparse_tar(name, size):
+    """A tar file in the old GNU form: 512 bytes of data stand for `size`."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 512
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"%011o\0%011o\0" % (size - 512, 512)
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + b"x" * 512 + bytes(1024)
+
+
+def bombs():
+    """Name -> a small archive that unpacks to 256 MB and more."""
+    zeros, size = bytes(1 << 20), 256 << 20
+    packed = io.BytesIO()
+    with (
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file,
+        file.open("Set5/HR/a.png", "w", force_zip64=True) as member,
+    ):
+        for _ in range(size >> 20):
+            member.write(zeros)
+    for kind, open_kind in (("gz", gzip.open), ("bz2", bz2.open), ("xz", lzma.open)):
+        info = tarfile.TarInfo("Set5/HR/a.png")
+        info.size = size
+        buffer = io.BytesIO()
+        with open_kind(buffer, "wb", **({"preset": 0} if kind == "xz" else {})) as file:
+            file.write(info.tobuf())
+            for _ in range(size >> 20):
+                file.write(zeros)
+            file.write(bytes(1024))
+        yield f"tar.{kind}", buffer.getvalue()
+    # An extended header as large: it would be read into memory at once.
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, size
+    buffer = io.BytesIO()
+    with gzip.open(buffer, "wb") as file:
+        file.write(info.tobuf())
+        for _ in range(size >> 20):
+            file.write(zeros)
+    yield "pax", buffer.getvalue()
+    yield "zip", packed.getvalue()
+    yield "sparse", sparse_tar("Set5/HR/a.png", 3 << 30)
+
+
+def test_what_unpacks_to_a_hundred_times_its_size_is_refused(tmp_path):
+    for kind, data in bombs():
+        archive = tmp_path / f"x.{kind}"
+        archive.write_bytes(data)
+        assert len(data) < 2 << 20
+        tracemalloc.start()
+        with pytest.raises(BadArchive, match=r"refused: it unpacks to more than 10 times its size"):
+            unpack(archive, tmp_path / "data", ITEMS["set5"].members)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20, kind
+        tracemalloc.stop()
+        assert not archive.exists()
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_sparse_member_of_an_honest_size_is_unpacked(tmp_path):
+    archive = tmp_path / "x.tar"
+    archive.write_bytes(sparse_tar("Set5/HR/a.png", 5000))
+    assert unpack(archive, tmp_path, ITEMS["set5"].members) == 1
+    assert (tmp_path / "Set5/HR/a.png").read_bytes() == bytes(4488) + b"x" * 512
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_packed_archives(tmp_path, kind):
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind]
+    data = pack(tar_of(SET5))
+    archive = tmp_path / f"x.tar.{kind}"
+    archive.write_bytes(data)
+    assert unpack(archive, tmp_path, ITEMS["set5"].members) == 5
+    for number, name in enumerate("abcde"):
+        assert (tmp_path / f"Set5/HR/{name}.png").read_bytes() == png(number)
+    rng = np.random.default_rng(0)
+    for place in rng.integers(6, len(data), 40).tolist():  # one byte: right pixels, or named
+        damaged = bytearray(data)
+        damaged[place] ^= 0x55
+        archive.write_bytes(damaged)
+        try:
+            unpack(archive, tmp_path / str(place), ITEMS["set5"].members)
+        except BadArchive as error:
+            assert re.search(rf"x\.tar\.{kind} (is damaged|is refused|cannot be)", str(error))
+            assert "it was removed" in str(error) and not archive.exists()
+
+
+def test_a_bad_archive_is_removed_and_fetched_again(server, tmp_path):
+    """One that an earlier call has kept, too: it would be blamed for ever."""
+    url, kept = server.url("/x.tar"), tmp_path / ".download" / "x.tar"
+    kept.parent.mkdir()
+    kept.write_bytes(b"of another time" * 100)
+    server.files["/x.tar"] = tar_of(SET5)
+    said = []
+    download("set5", tmp_path, url=url, say=said.append, wait=0)
+    assert any(re.search(r"x\.tar is damaged.*removed; fetching it again", s) for s in said)
+    assert (tmp_path / "Set5/HR/c.png").read_bytes() == png(2)
+
+    few, folder = dict(list(SET5.items())[:4]), tmp_path / "few"
+    server.files["/x.tar"] = tar_of(few)
+    with pytest.raises(WorkError, match=r"4 photographs, expected 5.*start again to fetch"):
+        get_set5(server, folder, url=url)
+    server.files["/x.tar"] = tar_of(SET5)
+    get_set5(server, folder, url=url)
+    assert (folder / "Set5/HR/e.png").read_bytes() == png(4)
+
+
+def test_an_image_that_cannot_be_read_is_named_with_the_remedy(server, tmp_path):
+    server.files["/x.tar"] = tar_of({**SET5, "Set5/HR/c.png": b"no image"})
+    with pytest.raises(WorkError, match=r"Set5/HR/c\.png .*remove it and start again to fetch it"):
+        get_set5(server, tmp_path, url=server.url("/x.tar"))
+    (tmp_path / "Set5/HR/c.png").unlink()
+    server.files["/x.tar"] = tar_of(SET5)
+    get_set5(server, tmp_path, url=server.url("/x.tar"))
+    assert (tmp_path / "Set5/HR/c.png").read_bytes() == png(2)
 
 
 def test_mirrors(server, tmp_path, monkeypatch):

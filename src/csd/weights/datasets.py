@@ -1,28 +1,23 @@
 """Photographs and VGG-19 from the places where their authors keep them, in our layout on disk."""
 
-import re
-import shutil
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from csd.errors import InputError, WorkError
-from csd.files import new_file
+from csd.weights.archives import BadArchive, unpack
 from csd.weights.fetch import fetch
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A file on a server; size in bytes and digest where they are known."""
+    """A file on a server; size in bytes and digest where they are known, never more than `most`."""
 
     url: str
     size: int | None = None
     digest: str | None = None
+    most: int = 4 << 30
 
     @property
     def name(self) -> str:
@@ -54,7 +49,10 @@ class Item:
 
 _DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
 _BENCHMARK = Archive(
-    "https://cv.snu.ac.kr/research/EDSR/benchmark.tar", None, "md5:4ace41d33c2384b97e6b320cd0afd6ba"
+    "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
+    None,
+    "md5:4ace41d33c2384b97e6b320cd0afd6ba",
+    1 << 30,
 )
 
 
@@ -129,26 +127,62 @@ def download(
     if not item.members:
         for archive in archives:
             target = folder / item.archives[0].name
-            fetch(archive.url, target, size=archive.size, digest=archive.digest, say=say, wait=wait)
+            _fetch(archive, target, say, wait)
             say(f"{target}: ready")
         return set()
     kept_archives = {folder / ".download" / archive.name for archive in archives}
     if not all(_count(folder / photos.hr) >= photos.count for photos in item.photos):
         for archive in archives:
-            kept = folder / ".download" / archive.name
-            fetch(archive.url, kept, size=archive.size, digest=archive.digest, say=say, wait=wait)
-            _unpack(kept, folder, item.members, say)
-    for photos in item.photos:
-        found = _count(folder / photos.hr)
-        if found < photos.count:
-            raise WorkError(
-                f"{folder / photos.hr} has {found} photographs, expected {photos.count}: "
-                f"{', '.join(a.url for a in archives)} did not bring them"
-            )
-        for scale in scales:
-            _make_lr(folder / photos.hr, folder / photos.lr, scale, say)
+            _bring(archive, folder, item.members, say, wait)
+    try:
+        for photos in item.photos:
+            _complete(folder, photos, scales, archives, say)
+    except WorkError:
+        # Those with a digest are what they should be, and large; another is to be fetched anew.
+        discard({folder / ".download" / a.name for a in archives if a.digest is None})
+        raise
     say(f"{name}: ready in {folder}")
     return kept_archives
+
+
+def _complete(folder: Path, photos: Photos, scales, archives, say: Callable[[str], None]) -> None:
+    """See that the HR images are there, and make the LR images that are not."""
+    found = _count(folder / photos.hr)
+    if found < photos.count:
+        raise WorkError(
+            f"{folder / photos.hr} has {found} photographs, expected {photos.count}: "
+            f"{', '.join(a.url for a in archives)} did not bring them; start again to fetch anew"
+        )
+    for scale in scales:
+        _make_lr(folder / photos.hr, folder / photos.lr, scale, say)
+
+
+def _fetch(archive: Archive, target: Path, say: Callable[[str], None], wait: float) -> None:
+    fetch(
+        archive.url,
+        target,
+        size=archive.size,
+        digest=archive.digest,
+        most=archive.most,
+        say=say,
+        wait=wait,
+    )
+
+
+def _bring(archive: Archive, folder: Path, members, say: Callable[[str], None], wait: float):
+    """Fetch and unpack; what an earlier call had kept, and is bad, is fetched once more."""
+    kept = folder / ".download" / archive.name
+    was_there = kept.exists()
+    try:
+        _fetch(archive, kept, say, wait)
+        count = unpack(kept, folder, members)
+    except BadArchive as error:
+        if not was_there:
+            raise
+        say(f"{error}; fetching it again")
+        _fetch(archive, kept, say, wait)
+        count = unpack(kept, folder, members)
+    say(f"{archive.name}: {count} files unpacked")
 
 
 def discard(archives: set[Path]) -> None:
@@ -174,102 +208,6 @@ def _mirrored(name: str, archives: tuple[Archive, ...], url: str) -> tuple[Archi
     return (Archive(url, usual.size, usual.digest) if mirror.name == usual.name else mirror,)
 
 
-def _unpack(archive: Path, folder: Path, members, say: Callable[[str], None]) -> None:
-    """Write the members that are wanted; every name is checked before the first is written."""
-    try:
-        with _opened(archive) as entries:
-            wanted = list(entries.names())
-            for name in wanted:
-                _check_name(archive, name)
-            done = 0
-            for name in wanted:
-                target = _target(name, members)
-                if target is not None:
-                    with entries.read(name) as source:
-                        _write(source, folder / target)
-                    done += 1
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
-        archive.unlink(missing_ok=True)
-        raise WorkError(f"{archive.name} is damaged ({error}); it was removed") from error
-    except (RuntimeError, NotImplementedError) as error:  # an encrypted or exotic ZIP file
-        raise WorkError(f"{archive.name} cannot be unpacked: {error}") from error
-    except OSError as error:
-        raise WorkError(f"cannot unpack {archive.name}: {error.strerror or error}") from error
-    say(f"{archive.name}: {done} files unpacked")
-
-
-def _check_name(archive: Path, name: str) -> None:
-    path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or {"..", ""} & {*path.parts, name} or ":" in name.split("/")[0]:
-        raise WorkError(
-            f"{archive.name} is refused: its member '{name}' points outside the folder it is "
-            "unpacked to"
-        )
-
-
-def _target(name: str, members: Sequence[tuple[str, str]]) -> str | None:
-    for pattern, target in members:
-        match = re.fullmatch(pattern, name)
-        if match and not PurePosixPath(name).name.startswith("."):
-            return match.expand(target)
-    return None
-
-
-def _write(source: BinaryIO, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with new_file(temporary) as file:
-            shutil.copyfileobj(source, file)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-class _Zip:
-    """Regular files of a ZIP archive by name."""
-
-    def __init__(self, path: Path):
-        self.file = zipfile.ZipFile(path)
-
-    def names(self) -> Iterator[str]:
-        return (info.filename for info in self.file.infolist() if not info.is_dir())
-
-    def read(self, name: str) -> BinaryIO:
-        return self.file.open(name)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
-
-
-class _Tar(_Zip):
-    """Regular files of a tar archive, compressed or not, by name; links are left out."""
-
-    def __init__(self, path: Path):
-        self.file = tarfile.open(path)  # noqa: SIM115
-        self.entries = {}
-
-    def names(self) -> Iterator[str]:
-        for info in self.file:
-            if not info.isdir():
-                self.entries[info.name] = info
-                yield info.name
-
-    def read(self, name: str) -> BinaryIO:
-        if not self.entries[name].isfile():
-            raise WorkError(f"'{name}' in the archive is a link or a device, expected a file")
-        return self.file.extractfile(self.entries[name])
-
-
-def _opened(archive: Path) -> _Zip:
-    if zipfile.is_zipfile(archive):
-        return _Zip(archive)
-    return _Tar(archive)
-
-
 def _make_lr(hr: Path, lr: Path, scale: int, say: Callable[[str], None]) -> None:
     """MATLAB's bicubic of every photograph whose LR twin is missing."""
     from csd.data import imresize_bicubic, modcrop, read_image, write_png
@@ -278,7 +216,11 @@ def _make_lr(hr: Path, lr: Path, scale: int, say: Callable[[str], None]) -> None
     for path in sorted(hr.glob("*.png")):
         target = lr / f"X{scale}" / f"{path.stem}x{scale}.png"
         if not target.exists():
-            write_png(target, imresize_bicubic(modcrop(read_image(path), scale), 1 / scale))
+            try:
+                image = read_image(path)
+            except InputError as error:
+                raise WorkError(f"{error}; remove it and start again to fetch it") from error
+            write_png(target, imresize_bicubic(modcrop(image, scale), 1 / scale))
             made += 1
     if made:
         say(f"{lr / f'X{scale}'}: {made} photographs made from {hr.name}")

@@ -10,9 +10,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from csd.errors import InputError, WorkError
+from csd.files import new_file, write_new
 
 _BLOCK = 1 << 18
 _TRIES = 5  # in a row without a byte of progress
@@ -31,6 +33,7 @@ def fetch(
     *,
     size: int | None = None,
     digest: str | None = None,
+    most: int = 4 << 30,
     say: Callable[[str], None] = print,
     wait: float = 1.0,
     timeout: float = 60.0,
@@ -38,7 +41,8 @@ def fetch(
     """Download `url` to `path`; what is there already is not fetched again.
 
     The file grows as `<path>.part`, also over several calls, and gets its name when it is whole.
-    `size`: bytes. `digest`: "sha256:<hex>" or "md5:<hex>"; a prefix of the hex digits will do.
+    `size`: bytes; `most`: how many at the most, where the size is not known. `digest`:
+    "sha256:<hex>" or "md5:<hex>"; a prefix of the hex digits will do.
     `wait`: seconds before the first repetition, doubled each time.
 
     Raises InputError for an address that is none, WorkError when the server refuses, keeps breaking
@@ -54,7 +58,10 @@ def fetch(
     part, tag = _beside(path, ".part"), _beside(path, ".part.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, part, tag, size, say, wait, timeout)
+        if part.is_symlink():
+            part.unlink()
+        most = most if size is None else size
+        _download(url, part, tag, _Sizes(size, most), say, wait, timeout)
         try:
             _verify(url, part, size, digest)
         except WorkError:
@@ -68,17 +75,25 @@ def fetch(
         raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _download(url, part: Path, tag: Path, size, say, wait: float, timeout: float) -> None:
+@dataclass(frozen=True)
+class _Sizes:
+    """Bytes that a file has, where that is known, and that it may have."""
+
+    wanted: int | None
+    most: int
+
+
+def _download(url, part: Path, tag: Path, sizes: _Sizes, say, wait: float, timeout: float) -> None:
     failures, best, reason = 0, _size(part), ""
     while True:
         try:
-            total = _continue(url, part, tag, size, say, timeout)
+            total = _continue(url, part, tag, sizes, say, timeout)
             if total is None or _size(part) == total:
                 return
             reason = f"it broke off after {_size(part)} of {total} bytes"
         except urllib.error.HTTPError as error:
             if error.code == 416:  # nothing behind what we have: whole, or from another file
-                if size is not None and _size(part) == size:
+                if sizes.wanted is not None and _size(part) == sizes.wanted:
                     return
                 part.unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
@@ -100,7 +115,7 @@ def _download(url, part: Path, tag: Path, size, say, wait: float, timeout: float
             time.sleep(wait * 2 ** (failures - 1))
 
 
-def _continue(url, part: Path, tag: Path, size, say, timeout: float) -> int | None:
+def _continue(url, part: Path, tag: Path, sizes: _Sizes, say, timeout: float) -> int | None:
     """One request for what is missing; returns the whole file's length if the server knows it."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "csd"})
@@ -117,21 +132,26 @@ def _continue(url, part: Path, tag: Path, size, say, timeout: float) -> int | No
             have = 0
             if start:
                 raise ConnectionError(f"the server sends bytes from {start}, not from {have}")
-        if size is not None and total is not None and total != size:
-            raise WorkError(f"{url}: the server has {total} bytes, expected {size}")
-        tag.write_text(json.dumps({"url": url, "version": _version(answer)}))
-        limit = size if size is not None else total
-        with part.open("ab" if have else "wb") as file:
-            tenth = -1 if limit is None else have * 10 // max(limit, 1)
+        if total is not None and (total > sizes.most or total != (sizes.wanted or total)):
+            expected = sizes.wanted or f"at most {sizes.most}"
+            raise WorkError(f"{url}: the server has {total} bytes, expected {expected}")
+        write_new(tag, json.dumps({"url": url, "version": _version(answer)}))
+        known = sizes.wanted if sizes.wanted is not None else total
+        limit = sizes.most if known is None else known
+        with part.open("ab") if have else new_file(part) as file:
+            tenth = have * 10 // max(limit, 1)
             while block := answer.read1(_BLOCK):
                 have += len(block)
-                if limit is not None and have > limit:
+                if have > limit:
                     part.unlink()
-                    raise WorkError(f"{url}: the server sends more than the {limit} bytes it has")
+                    raise WorkError(
+                        f"{url}: the server sends more than "
+                        f"{'it may' if known is None else 'it has'}, {limit} bytes; it was removed"
+                    )
                 file.write(block)
-                if limit and have * 10 // limit > tenth:
-                    tenth = have * 10 // limit
-                    say(f"{part.stem}: {tenth * 10} % of {limit / 1e6:.1f} MB")
+                if known and have * 10 // known > tenth:
+                    tenth = have * 10 // known
+                    say(f"{part.stem}: {tenth * 10} % of {known / 1e6:.1f} MB")
     return total
 
 
