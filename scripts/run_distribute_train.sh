@@ -41,12 +41,39 @@ find_workers() {
   local pid children=()
   read -ra children 2> /dev/null < "/proc/$msrun/task/$msrun/children" || true
   for pid in "${children[@]}"; do
-    [[ $(variable "$pid" MS_ROLE) != MS_WORKER ]] || rank_of[$pid]=$(variable "$pid" RANK_ID)
+    case "$(variable "$pid" MS_ROLE)" in
+      MS_WORKER) rank_of[$pid]=$(variable "$pid" RANK_ID) ;;
+      MS_SCHED) scheduler=$pid ;;
+    esac
   done
+}
+
+has_ended() { # PID: gone, or dead and not waited for
+  ! grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status"
+}
+
+# Runs beside the launcher, in a session of its own, and reads a pipe that the launcher holds open.
+# When that ends, however the launcher died, no worker may stay: asked to save, then ended.
+# shellcheck disable=SC2317,SC2329 # it is handed over by its name
+guard() {
+  local pid seconds=0 workers=()
+  cat > /dev/null
+  for pid in $(processes); do
+    [[ $(variable "$pid" MS_ROLE) != MS_WORKER ]] || workers+=("$pid")
+  done
+  kill -TERM "${workers[@]}" 2> /dev/null || true
+  while ((${#workers[@]} && ++seconds <= 30)) && kill -0 "${workers[@]}" 2> /dev/null; do
+    sleep 1
+  done
+  end_processes
 }
 
 # shellcheck disable=SC2317,SC2329 # the traps call it
 ask_to_stop() { # SIGNAL
+  if (($1 == 1)); then # a terminal that closes may send several; there is nothing to write to
+    ((!terminal)) || exec > /dev/null 2>&1
+    ((stop == 0)) || return 0
+  fi
   if ((stop || ${#rank_of[@]} < local_num)); then # the second signal, or nothing is trained yet
     echo "ending all processes" >&2
     end_processes
@@ -120,32 +147,41 @@ main() {
   job=$$-$RANDOM-$(date +%s%N)
   launcher_log=$logs/msrun_$node_rank.log
   declare -gA rank_of=() # process of a worker -> its rank
+  scheduler=""           # the process that introduces the ranks to each other; on the first host
+  terminal=0             # whether what is said goes there
+  [[ ! -t 1 && ! -t 2 ]] || terminal=1
   stop=0                 # the signal that asked to stop
   ended=""               # "PID CODE" of the first worker that ended with an error
   trap end_processes EXIT
+  trap 'ask_to_stop 1' HUP
   trap 'ask_to_stop 2' INT
   trap 'ask_to_stop 15' TERM
+  exec {held}> >(exec setsid bash -c "
+    $(declare -f processes end_processes variable guard)
+    job=$job; guard" > /dev/null 2>&1)
   PATH="$(dirname "$(command -v "$python")"):$PATH" GLOG_v=${GLOG_v:-3} CSD_JOB=$job setsid \
     "$python" -m mindspore.parallel.cluster.run --worker_num "$total" --local_worker_num "$local_num" \
     --node_rank "$node_rank" --master_addr "$address" --master_port "$port" --log_dir "$logs" \
     --cluster_time_out "${CLUSTER_TIMEOUT:-600}" --join True --tail_worker_log 999999 \
-    python3 "$root/train.py" "${options[@]}" > "$launcher_log" 2>&1 &
+    python3 "$root/train.py" "${options[@]}" > "$launcher_log" 2>&1 {held}>&- &
   msrun=$!
   shown=$((node_rank * local_num))
-  tail -n +1 -F -s 0.3 --pid "$msrun" "$logs/worker_$shown.log" 2> /dev/null &
+  tail -n +1 -F -s 0.3 --pid "$msrun" "$logs/worker_$shown.log" 2> /dev/null {held}>&- &
   tail=$!
 
   # msrun ends the other workers as soon as one fails, but then waits for its scheduler, which takes
-  # another minute to notice. It does not watch the scheduler, which knows of other hosts; and a host
-  # without one would wait half an hour for the gradients of a host that is gone.
+  # another minute to notice. It does not watch the scheduler, which knows of other hosts, and without
+  # which the workers stand still; and a host without one would wait half an hour for the gradients of
+  # a host that is gone.
   deadline=0
   lost=""
   met=0    # whether the scheduler on another host has answered
   misses=0 # how often it has not, since
   next=5
+  gone=0   # how often the scheduler on this host has been found dead: it ends a moment before msrun
   while kill -0 "$msrun" 2> /dev/null; do
     sleep 0.5 || true
-    ((${#rank_of[@]} == local_num)) || find_workers
+    ((${#rank_of[@]} == local_num)) && [[ -n $scheduler || $node_rank != 0 ]] || find_workers
     if ((deadline)); then
       ((SECONDS < deadline)) || break
       continue
@@ -154,6 +190,10 @@ main() {
     if [[ -z $ended ]] && grep -qs '^error: ' "$logs/scheduler.log"; then
       lost=$(sed -n 's/.*The node: \([0-9]*\) is timed out.*/\1/p' "$logs/scheduler.log" | head -n 1)
       lost=${lost:-?}
+      deadline=$SECONDS
+    fi
+    if [[ -n $scheduler ]] && has_ended "$scheduler" && ((++gone == 20)); then
+      lost=scheduler
       deadline=$SECONDS
     fi
     if ((node_rank && SECONDS >= next)); then
@@ -188,6 +228,10 @@ main() {
     elif ((code != 130 && code != 143)); then
       echo "error: rank $rank ended with code $code; its output is in $logs/worker_$rank.log" >&2
     fi
+  elif [[ $lost == scheduler ]]; then
+    echo "error: the scheduler, which introduces the ranks to each other, has died; the ranks of this" \
+      "host were ended. Its output is in $logs/scheduler.log; go on with --resume" >&2
+    code=1
   elif [[ -n $lost ]]; then
     echo "error: rank $lost was lost: it, or the way to its host, is gone; the ranks of this host" \
       "were ended. Go on with --resume" >&2

@@ -212,3 +212,73 @@ def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(recipe, launch,
     assert not list(here.iterdir())  # nothing was written beside the run folder
     logs = sorted(path.name for path in (folder / "logs").rglob("worker_*.log"))
     assert logs == ["worker_0.log", "worker_0.log", "worker_1.log", "worker_1.log"]
+
+
+@pytest.fixture
+def two(recipe, launch, rows, tmp_path):
+    """Two ranks that train, saving at the end alone; and the steps that are logged."""
+    file, options = recipe
+
+    def steps():
+        return len(rows(tmp_path / "run"))
+
+    job = launch(SCRIPT, "CPU", "2", file, *options, "--train.save_every=0")
+    job.until(lambda: steps() > 3)
+    return job, steps
+
+
+@pytest.mark.slow
+def test_a_job_without_its_scheduler_ends(two, tmp_path):
+    """The workers stand still without it, and nothing else would notice."""
+    job, _ = two
+    marks = {b"MS_ROLE=MS_SCHED"}
+    scheduler = next(p for p, env in _processes(tmp_path / "run").items() if marks <= set(env))
+    start = time.monotonic()
+    os.kill(scheduler, signal.SIGKILL)
+    assert job.wait(60) == 1
+    print(f"\nended {time.monotonic() - start:.1f} s after kill -9 of the scheduler")
+    assert "error: the scheduler, which introduces the ranks to each other, has died" in job.output
+    assert "Traceback" not in job.output.partition("error: the scheduler")[2]
+    assert _leftovers(tmp_path / "run") == []
+
+
+@pytest.mark.slow
+def test_workers_without_their_launcher_save_and_end(two, tmp_path):
+    job, steps = two
+    job.send(signal.SIGKILL)
+    job.process.wait()
+    reached, end = steps(), time.monotonic() + 60
+    while _processes(tmp_path / "run") and time.monotonic() < end:
+        time.sleep(0.2)
+    assert _leftovers(tmp_path / "run") == []
+    saved = load_checkpoint(tmp_path / "run" / "last.ckpt").meta["progress"]
+    assert saved["step"] >= reached and saved["samples"] == 8 * saved["step"]
+
+
+@pytest.mark.slow
+def test_hang_up_saves_and_a_second_one_hurries_nobody(two, tmp_path):
+    job, steps = two
+    reached = steps()
+    job.send(signal.SIGHUP)
+    time.sleep(0.1)
+    job.send(signal.SIGHUP)
+    assert job.wait(60) == 129
+    saved = load_checkpoint(tmp_path / "run" / "last.ckpt").meta["progress"]
+    assert saved["step"] >= reached and _leftovers(tmp_path / "run") == []
+    assert f"error: stopped at step {saved['step']} of 1000000" in job.output
+
+
+@pytest.mark.slow
+def test_a_stopped_and_continued_rank_goes_on(two, tmp_path):
+    """Ctrl-Z reaches the launcher alone; a rank is stopped by its process id."""
+    job, steps = two
+    for pid in (_worker(tmp_path / "run", 1), _worker(tmp_path / "run", 0), job.process.pid):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(1.0)
+        os.kill(pid, signal.SIGCONT)
+        reached = steps()
+        job.until(lambda reached=reached: steps() > reached + 20)
+    job.send(signal.SIGINT)
+    assert job.wait(60) == 130
+    saved = load_checkpoint(tmp_path / "run" / "last.ckpt").meta["progress"]
+    assert saved["samples"] == 8 * saved["step"] and _leftovers(tmp_path / "run") == []
