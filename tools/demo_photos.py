@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csd.errors import InputError, run_main
+from csd.interrupt import hold_interrupts
 
 TRAIN = (
     *("astronaut", "motorcycle_left", "coffee", "hubble_deep_field"),
@@ -48,4 +49,5 @@ def _find(folder: Path, name: str) -> Path:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from csd.errors import InputError, run_main
+from csd.interrupt import hold_interrupts
 
 NAMES = ("div2k", "set5", "set14", "b100", "urban100", "vgg19")
 
@@ -42,4 +43,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from csd.config import LAB, load_config
 from csd.errors import run_main
+from csd.interrupt import hold_interrupts, release_interrupts
 
 ROOT = Path(__file__).resolve().parents[1]
 DESCRIPTION = """Train a teacher, then every recipe with every seed, under equal steps and under
@@ -34,9 +35,11 @@ def main(argv: Sequence[str]) -> int:
         train=[sys.executable, str(ROOT / "train.py")],
         evaluate=[sys.executable, str(ROOT / "eval.py")],
     )
+    release_interrupts()  # the laboratory stops its runs first
     run_lab(config, programs, shlex.join(["python", "tools/lab.py", *argv]))
     return 0
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

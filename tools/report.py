@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csd.errors import run_main
+from csd.interrupt import hold_interrupts
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,4 +28,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    hold_interrupts()
     sys.exit(run_main(main))

@@ -1,7 +1,7 @@
 """The two ways a program of this package fails, and how an entry point ends.
 
 Exit codes: 0 done; 1 the work failed (or some of many inputs did); 2 wrong usage or wrong input;
-130 interrupted from the keyboard; 143 terminated.
+129 the terminal was closed; 130 interrupted from the keyboard; 143 terminated.
 """
 
 import sys

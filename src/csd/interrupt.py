@@ -54,6 +54,11 @@ def hold_interrupts() -> None:
     threading.Thread(target=_watch, daemon=True).start()
 
 
+def release_interrupts() -> None:
+    """Give SIGINT back to the main thread, which calls this, and to the handlers of `signal`."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # it comes before waiting threads
+
+
 def on_interrupt(take: Callable[[], None]) -> Callable[[], None]:
     """What to do at a SIGINT, in a thread of its own; returns what was done until now."""
     global _take
