@@ -36,6 +36,7 @@ def start(folder):
         "PYTHONUNBUFFERED": "1",
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
+    environment.pop("MS_OM_PATH", None)  # of this process
 
     def run(*command):
         child = subprocess.Popen(
