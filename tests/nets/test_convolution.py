@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from mindspore import nn, ops
 
-from csd.ops.convolution import Convolution, adjoint_of
 from csd.nets.vgg import VGGEncoder
+from csd.ops.convolution import Convolution, adjoint_of
 
 pytestmark = pytest.mark.usefixtures("mindspore_cpu")
 

@@ -86,10 +86,10 @@ class Sums(nn.Cell):
     """Sums of |student - teacher| and |student - negative|, with the gradient written by hand.
 
     `construct(student, teacher, negatives)` -> (student, both sums (2,), and the signs that the
-    gradient is made of). The gradient goes to the student alone and needs two bytes an element: the features
-    of teacher and negatives, constants to it, are free as soon as the sums are known. Whoever goes
-    on from the returned student has the signs weighed behind the gradient of what follows;
-    otherwise a device weighs them at once and keeps four bytes an element all that time.
+    gradient is made of). The gradient goes to the student alone and needs two bytes an element:
+    the features of teacher and negatives, constants to it, are free as soon as the sums are known.
+    Whoever goes on from the returned student has the signs weighed behind the gradient of what
+    follows; otherwise a device weighs them at once and keeps four bytes an element all that time.
     """
 
     def __init__(self, away: nn.Cell):

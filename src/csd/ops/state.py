@@ -24,6 +24,6 @@ def copies(parameters):
 
 
 def keep_where(finite, parameters, before, updated):
-    """Behind `updated`: leave the parameters as they are where `finite`, else give them `before`."""
+    """Behind `updated`: keep the parameters where `finite`, else give them `before`."""
     finite = ops.depend(finite, updated)
     return _map(ops.partial(_keep, finite), parameters, before)
