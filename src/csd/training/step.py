@@ -14,6 +14,10 @@ from csd.ops.state import copies, keep_where
 LOSSES = ("total", "student", "teacher", "contrast")
 
 
+def _clip(x):
+    return ops.minimum(ops.maximum(x, 0.0), 255.0)
+
+
 class BicubicUpscale(nn.Cell):
     """Bicubic up-scaling of (K, 3, p, p) in 0..255 as two matrix products per channel.
 
@@ -23,16 +27,17 @@ class BicubicUpscale(nn.Cell):
     def __init__(self, patch: int, scale: int):
         super().__init__()
         self.matrix = ms.Tensor(resize_matrix(patch, scale * patch, scale))
+        self.product = ops.MatMul(transpose_b=True)
 
     def construct(self, x):
         k, c, p, _ = x.shape
         side = self.matrix.shape[0]
         # Rows first, and clipped between the passes, as imresize_bicubic does.
         x = ops.transpose(ops.reshape(x, (k * c, p, p)), (0, 2, 1))
-        x = ops.matmul(ops.reshape(x, (k * c * p, p)), self.matrix.T)
-        x = ops.clamp(ops.reshape(x, (k * c, p, side)), 0.0, 255.0)
+        x = self.product(ops.reshape(x, (k * c * p, p)), self.matrix)
+        x = _clip(ops.reshape(x, (k * c, p, side)))
         x = ops.reshape(ops.transpose(x, (0, 2, 1)), (k * c * side, p))
-        x = ops.clamp(ops.matmul(x, self.matrix.T), 0.0, 255.0)
+        x = _clip(self.product(x, self.matrix))
         return ops.reshape(x, (k, c, side, side))
 
 
@@ -120,10 +125,9 @@ class CSDTrainOneStep(nn.Cell):
         finite = ops.logical_and(self.all_finite(gradients), finite_by_sums((losses,)))
         flag = ops.cast(finite, ms.float32)
         if self.dynamic:
-            before = self.scaler.scale_value + 0.0
-            finite = ops.depend(finite, before)
-            self.scaler.adjust(finite)
-            falls = ops.depend(self.scaler.scale_value, finite) < before
+            before = copies((self.scaler.scale_value,))[0]
+            adjusted = self.scaler.adjust(ops.depend(finite, before))
+            falls = ops.depend(self.scaler.scale_value, adjusted) < before
             flag = flag - ops.cast(falls, ms.float32)
         if self.branches:
             if finite:

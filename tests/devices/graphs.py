@@ -1,0 +1,93 @@
+"""Training steps compiled for a device that is not there: front end and type inference alone."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+METHODS = ("teacher", "student", "joint", "csd")
+LEVELS = ("O0", "auto", "O2", "O3")
+OPTIONS = ("plain", "clipping", "dynamic")
+BACKBONES = {
+    "edsr": {"n_feats": 4, "n_resblocks": 1, "res_scale": 0.1},
+    "rcan": {"n_feats": 4, "n_resgroups": 1, "n_resblocks": 1, "reduction": 2},
+    "carn": {"n_feats": 4},
+}
+VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
+PATCH, SCALE, BATCH, NEGATIVES = 16, 2, 2, 2
+# Numbers of the element types in a serialised graph.
+FLOAT32, FLOAT16 = 1, 10
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator of a compiled graph: its primitive, and type and shape of each output."""
+
+    primitive: str
+    outputs: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+def create_step(method: str, backbone: str, level: str, option: str = "plain"):
+    """The training step of a tiny network, with the branches of the device that is pretended."""
+    from mindspore import nn
+
+    from csd.losses import CSDObjective, ReconstructionObjective
+    from csd.nets import VGGEncoder, create_model
+    from csd.ops import precision
+    from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
+
+    net = create_model(backbone, scale=SCALE, **BACKBONES[backbone])
+    if method == "csd":
+        encoder = VGGEncoder(VGG)
+        encoder.load_random_weights()
+        objective = CSDObjective(net, encoder, student_width=0.5)
+    else:
+        students = 0.5 if method == "joint" else ()
+        objective = ReconstructionObjective(net, student_width=students)
+    precision.set_level(objective, level)
+    step = CSDTrainOneStep(
+        objective,
+        nn.Adam(net.trainable_params(), 1e-4),
+        upscale=BicubicUpscale(PATCH, SCALE) if method == "csd" else None,
+        loss_scaler=create_loss_scaler("dynamic" if option == "dynamic" else "none", "CPU"),
+        clip_norm=1.0 if option == "clipping" else 0.0,
+    )
+    return step.set_train()
+
+
+def batch(method: str):
+    """uint8 images as the pipeline gives them."""
+    import mindspore as ms
+
+    rng = np.random.default_rng(0)
+    shapes = [(BATCH, 3, PATCH, PATCH), (BATCH, 3, SCALE * PATCH, SCALE * PATCH)]
+    if method == "csd":
+        shapes.append((NEGATIVES, 3, PATCH, PATCH))
+    return [ms.Tensor(rng.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes]
+
+
+def compile_graph(cell, *arguments) -> list[Node]:
+    """Every operator of the compiled graph. Stops before a device's kernels are chosen."""
+    from mindspore.common.api import _cell_graph_executor as executor
+    from mindspore.train import mind_ir_pb2
+
+    phase, _ = executor.compile(cell, *arguments, phase="export.pretended", do_convert=False)
+    model = mind_ir_pb2.ModelProto()
+    model.ParseFromString(executor._get_func_graph_proto(cell, phase, "mind_ir"))
+    return [
+        Node(node.op_type.split(":")[2], tuple(_outputs(node)))
+        for graph in (model.graph, *model.functions)
+        for node in graph.node
+        if node.op_type.startswith("REF::") and "CNode" not in node.op_type
+    ]
+
+
+def _outputs(node):
+    for attribute in node.attribute:
+        if attribute.name == "shape":
+            for tensor in attribute.tensors:
+                yield tensor.data_type, tuple(tensor.dims)
+
+
+def count(nodes: list[Node]) -> Counter:
+    return Counter(node.primitive for node in nodes)
