@@ -19,6 +19,7 @@ from devices.graphs import (
     count,
     create_step,
 )
+from mindspore import ops
 
 # Every method and every level, each backbone at the default level, each option.
 ALWAYS = {
@@ -81,8 +82,6 @@ def _assert_float32(nodes):
 
 
 def _bias_in_its_own_precision(x, bias):
-    from mindspore import ops
-
     return ops.bias_add(x, bias)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from csd.data.decode import image_size, read_photo
 from csd.data.png_writer import encode_png
 from csd.errors import WorkError
+from csd.files import new_file
 
 __all__ = ["image_size", "read_image", "whole_file", "write_png"]
 
@@ -50,7 +51,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     name = f".csd-{os.getpid()}-{threading.get_ident()}-{next(_numbers)}.tmp"
     temporary = path.with_name(name)
     try:
-        with temporary.open("wb") as file:
+        with new_file(temporary) as file:
             yield file
         temporary.replace(path)
     except OSError as error:
