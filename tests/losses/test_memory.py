@@ -6,7 +6,8 @@ import sys
 import pytest
 
 PROGRAM = """
-import resource, sys
+import sys
+from pathlib import Path
 import numpy as np
 from csd import runtime
 runtime.setup("CPU")
@@ -14,8 +15,8 @@ import mindspore as ms
 from csd.losses import ContrastiveDistance
 k, implementation = int(sys.argv[1]), sys.argv[2]
 rng = np.random.default_rng(0)
-t, s = (ms.Tensor(x) for x in rng.normal(size=(2, 16, 16, 64, 64)).astype(np.float32))
-n = ms.Tensor(rng.normal(size=(k, 16, 64, 64)).astype(np.float32))
+t, s = (ms.Tensor(rng.random((16, 16, 128, 128), np.float32)) for _ in range(2))
+n = ms.Tensor(rng.random((k, 16, 128, 128), np.float32))
 cell = ContrastiveDistance([1.0], implementation)
 class One(ms.nn.Cell):
     def __init__(self):
@@ -24,16 +25,21 @@ class One(ms.nn.Cell):
     def construct(self, s, t, n):
         return self.cell((t,), (s,), (n,))
 step = ms.value_and_grad(One())
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-step(s, t, n)[1].asnumpy()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+def kilobytes(key):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: features are not counted
+before = kilobytes("VmRSS")
+for _ in range(2):
+    step(s, t, n)[1].asnumpy()
+print(kilobytes("VmHWM") - before)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("implementation", ["fused", "portable"])
 def test_growth_with_negatives(implementation, tmp_path):
-    """16 images x 16 negatives of these features would be 256 MiB; growth must be far below."""
+    """Features of 16 MiB; 15 more negatives for each image would be 240 MiB."""
     program = tmp_path / "program.py"  # a graph is compiled from source text in a file
     program.write_text(PROGRAM)
     peak = {}
@@ -41,4 +47,6 @@ def test_growth_with_negatives(implementation, tmp_path):
         command = [sys.executable, str(program), str(k), implementation]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         peak[k] = int(done.stdout.split()[-1]) / 1024  # MiB
-    assert peak[16] - peak[1] < 64
+    # The fused form is given a copy of the negatives themselves, 1 MiB each.
+    copies = 15 if implementation == "fused" else 0
+    assert peak[16] - copies < 1.10 * peak[1], peak
