@@ -1,6 +1,6 @@
 """What a recipe costs: multiply-adds of a training step and of the whole run. Nothing is trained.
 
-    python benchmarks/cost.py [RECIPE.yaml ...] [--tflops N]
+    python benchmarks/cost.py [RECIPE.yaml ...] [--tflops N | --memory]
 
 Convolutions only, as everywhere in this field; they are nearly all of the arithmetic. A trained
 network counts three times, forward, and backward to its inputs and to its weights; the VGG encoder
@@ -48,6 +48,56 @@ def step_multiply_adds(config) -> tuple[int, int]:
     return trained, images * encoder_multiply_adds(VGGEncoder(VGG_LAYERS[arch]), side)
 
 
+def activation_gib(config) -> dict[str, float]:
+    """Precision level -> GiB of tensors alive at once in a compiled step on an accelerator.
+
+    From the step's own graph, with the branches for Ascend; weights and optimizer come on top.
+    """
+    import mindspore as ms
+    from mindspore import nn
+
+    from csd.config import model_hyper
+    from csd.losses import CSDObjective, ReconstructionObjective
+    from csd.nets import VGG_LAYERS, VGGEncoder, create_model, extract_student
+    from csd.ops import device, precision
+    from csd.ops.graph import compile_graph, peak_bytes
+    from csd.training.step import CSDTrainOneStep
+
+    device.target = lambda: "Ascend"  # this process builds graphs and runs none
+    train, loss, scale = config.train, config.loss, config.model.scale
+    found = {}
+    for level in ("auto", "O2"):
+        net = create_model(config.model.name, scale=scale, **model_hyper(config))
+        if train.recipe == "csd":
+            arch = "vgg16" if loss.vgg == "hed" else loss.vgg_arch
+            encoder = VGGEncoder(VGG_LAYERS[arch])
+            encoder.loaded = True  # its values do not matter
+            objective = CSDObjective(net, encoder, student_width=tuple(train.widths))
+        else:
+            net = extract_student(net, train.widths[0]) if train.recipe == "student" else net
+            students = tuple(train.widths) if train.recipe == "joint" else ()
+            objective = ReconstructionObjective(net, student_width=students)
+        precision.set_level(objective, level)
+        step = CSDTrainOneStep(objective, nn.SGD(net.trainable_params(), 1e-4)).set_train()
+        lr, hr = config.data.lr_patch, config.data.lr_patch * scale
+        shapes = [(train.batch_size, lr), (train.batch_size, hr), (loss.negatives, hr)]
+        images = [
+            ms.ops.zeros((n, 3, side, side), ms.float32)
+            for n, side in shapes[: 3 if train.recipe == "csd" else 2]
+        ]
+        nodes = compile_graph(step, *images)
+        found[level] = peak_bytes(nodes) / 2**30
+    return found
+
+
+def memory_row(file: Path) -> str:
+    """One line of the table of memory."""
+    from csd.config import TRAIN, load_config
+
+    found = activation_gib(load_config(TRAIN, ["--config", str(file)]))
+    return f"| {file.stem} | {found['auto']:.1f} | {found['O2']:.1f} |"
+
+
 def row(file: Path, tflops: float) -> str:
     """One line of the table."""
     from csd.config import TRAIN, load_config
@@ -71,13 +121,22 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--tflops", type=float, default=50.0, help="what all devices sustain together, 10^12/s (50)"
     )
+    parser.add_argument(
+        "--memory", action="store_true", help="memory of a step's activations instead"
+    )
     args = parser.parse_args(argv)
     os.environ.setdefault("GLOG_v", "3")
+    files = args.recipes or sorted((ROOT / "configs").glob("paper_*.yaml"))
+    if args.memory:
+        print("| recipe | activations at auto, GiB | at O2, GiB |\n|---|--:|--:|")
+        for file in files:
+            print(memory_row(file), flush=True)
+        return 0
     print(
         "| recipe | networks, 10^12 a step | VGG, 10^12 | step, 10^12 | steps | run, 10^18 "
         f"| days at {args.tflops:g} TFLOP/s |\n|---|--:|--:|--:|--:|--:|--:|"
     )
-    for file in args.recipes or sorted((ROOT / "configs").glob("paper_*.yaml")):
+    for file in files:
         print(row(file, args.tflops), flush=True)
     return 0
 

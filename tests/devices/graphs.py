@@ -1,9 +1,10 @@
 """Training steps compiled for a device that is not there: front end and type inference alone."""
 
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
+
+from csd.ops.graph import Node
 
 METHODS = ("teacher", "student", "joint", "csd")
 LEVELS = ("O0", "auto", "O2", "O3")
@@ -15,16 +16,6 @@ BACKBONES = {
 }
 VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
 PATCH, SCALE, BATCH, NEGATIVES = 16, 2, 2, 2
-# Numbers of the element types in a serialised graph.
-FLOAT32, FLOAT16 = 1, 10
-
-
-@dataclass(frozen=True)
-class Node:
-    """One operator of a compiled graph: its primitive, and type and shape of each output."""
-
-    primitive: str
-    outputs: tuple[tuple[int, tuple[int, ...]], ...]
 
 
 def create_step(method: str, backbone: str, level: str, option: str = "plain"):
@@ -66,28 +57,6 @@ def batch(method: str):
     return [ms.Tensor(rng.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes]
 
 
-def compile_graph(cell, *arguments) -> list[Node]:
-    """Every operator of the compiled graph. Stops before a device's kernels are chosen."""
-    from mindspore.common.api import _cell_graph_executor as executor
-    from mindspore.train import mind_ir_pb2
-
-    phase, _ = executor.compile(cell, *arguments, phase="export.pretended", do_convert=False)
-    model = mind_ir_pb2.ModelProto()
-    model.ParseFromString(executor._get_func_graph_proto(cell, phase, "mind_ir"))
-    return [
-        Node(node.op_type.split(":")[2], tuple(_outputs(node)))
-        for graph in (model.graph, *model.functions)
-        for node in graph.node
-        if node.op_type.startswith("REF::") and "CNode" not in node.op_type
-    ]
-
-
-def _outputs(node):
-    for attribute in node.attribute:
-        if attribute.name == "shape":
-            for tensor in attribute.tensors:
-                yield tensor.data_type, tuple(tensor.dims)
-
-
 def count(nodes: list[Node]) -> Counter:
-    return Counter(node.primitive for node in nodes)
+    """Operators by name; constants are none."""
+    return Counter(node.primitive for node in nodes if node.primitive != "Constant")

@@ -7,19 +7,10 @@ the framework's front end derives, differentiates and simplifies the graph and i
 import itertools
 
 import pytest
-from devices.graphs import (
-    BACKBONES,
-    FLOAT16,
-    FLOAT32,
-    LEVELS,
-    METHODS,
-    OPTIONS,
-    batch,
-    compile_graph,
-    count,
-    create_step,
-)
+from devices.graphs import BACKBONES, LEVELS, METHODS, OPTIONS, batch, count, create_step
 from mindspore import ops
+
+from csd.ops.graph import FLOAT16, FLOAT32, compile_graph
 
 # Every method and every level, each backbone at the default level, each option.
 ALWAYS = {

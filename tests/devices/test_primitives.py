@@ -8,7 +8,9 @@ import inspect
 import re
 
 import pytest
-from devices.graphs import batch, compile_graph, count, create_step
+from devices.graphs import batch, count, create_step
+
+from csd.ops.graph import compile_graph
 
 # Why an operator without documented platforms is there on both.
 STRUCTURE = "of the graph itself: order, tuples and parameters; no kernel"
