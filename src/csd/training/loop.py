@@ -102,7 +102,8 @@ class _Run:
         self.total = config.train.epochs * config.train.iterations
         self.pending: list[ms.Tensor] = []  # outputs of steps not read back from the device yet
         self.rows: list[np.ndarray] = []  # those read back, not in metrics.csv yet
-        self.skipped = 0  # steps in a row that were not finite
+        self.skipped = 0  # steps in a row that were not finite, at a loss scale that did not fall
+        self.updated = True  # what the last step read back did to the weights
         self.owed = False  # a checkpoint is due
         self.log = None
 
@@ -222,7 +223,7 @@ class _Run:
             self.validate_or_save()
         # While steps are skipped the weights may be what makes the loss explode: a checkpoint of
         # them would push out a good one.
-        if signum or last or (self.owed and not self.skipped):
+        if signum or last or (self.owed and self.updated):
             self.save()
             self.owed = False
         if signum:
@@ -251,18 +252,29 @@ class _Run:
         rows = np.stack([output.asnumpy() for output in self.pending])
         self.pending = []
         self.rows.extend(rows)
-        for step, updated in enumerate(rows[:, -1] > 0, first):
-            self.skipped = 0 if updated else self.skipped + 1
-            if not updated and self.main:
-                self.bar.write(f"step {step}: loss or gradient is not finite, update skipped")
-            if self.skipped >= MAX_SKIPPED:
-                raise WorkError(
-                    f"{MAX_SKIPPED} steps in a row, up to step {step}, gave a loss or gradient "
-                    f"that is not finite; the last good checkpoint is kept: lower optim.lr or set "
-                    f"optim.clip_norm, then --resume --allow_changed"
-                )
+        for step, flag in enumerate(rows[:, -1], first):
+            self.judge(step, flag)
         if self.main:
             self.bar.update(len(rows))
+
+    def judge(self, step: int, flag: float) -> None:
+        """Count or forgive a step: 1.0 updated, 0.0 skipped, -1.0 skipped for its loss scale."""
+        self.updated = flag > 0
+        if self.updated:
+            self.skipped = 0
+            return
+        if self.main:
+            then = "; a smaller loss scale is tried next" if flag < 0 else ""
+            self.bar.write(f"step {step}: loss or gradient is not finite, update skipped{then}")
+        if flag < 0:  # the scale may be all that is wrong: says nothing about the weights
+            return
+        self.skipped += 1
+        if self.skipped >= MAX_SKIPPED:
+            raise WorkError(
+                f"{MAX_SKIPPED} steps in a row, up to step {step}, gave a loss or gradient "
+                f"that is not finite; the last good checkpoint is kept: lower optim.lr or set "
+                f"optim.clip_norm, then --resume --allow_changed"
+            )
 
     def report(self) -> None:
         """A row of the means of the steps since the last one, and the bar's numbers."""
