@@ -56,7 +56,11 @@ def main(argv: Sequence[str]) -> int:
             raise InputError(
                 f"no checkpoint {options.ckpt}; train.py writes best.ckpt and last.ckpt"
             )
-        runtime.setup(config.runtime.device_target)
+        runtime.setup(
+            config.runtime.device_target,
+            jit_level=config.runtime.jit_level,
+            precision_mode=config.runtime.precision_mode,
+        )
         net, meta = load_network(options.ckpt)
         if options.scale is not None and options.scale != net.scale:
             raise InputError(

@@ -19,7 +19,11 @@ def main(argv: Sequence[str]) -> int:
 
     from csd import runtime
 
-    runtime.setup(config.runtime.device_target)
+    runtime.setup(
+        config.runtime.device_target,
+        jit_level=config.runtime.jit_level,
+        precision_mode=config.runtime.precision_mode,
+    )
 
     from csd.deploy.export import export_checkpoint
 

@@ -109,7 +109,11 @@ def main(argv: Sequence[str]) -> int:
 
     from csd import runtime
 
-    device = runtime.setup(config.runtime.device_target)
+    device = runtime.setup(
+        config.runtime.device_target,
+        jit_level=config.runtime.jit_level,
+        precision_mode=config.runtime.precision_mode,
+    )
 
     from tqdm import tqdm
 

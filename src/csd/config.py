@@ -28,6 +28,18 @@ LAB_RECIPES = ("student", "warm", "joint", "csd")
 # What its recipes may differ in; everything else is the budget that they share.
 _LAB_SECTIONS = ("loss", "optim")
 
+# What `mindspore.device_context.ascend.op_precision.precision_mode` takes.
+PRECISION_MODES = (
+    "force_fp16",
+    "allow_fp32_to_fp16",
+    "allow_mix_precision",
+    "must_keep_origin_dtype",
+    "force_fp32",
+    "allow_fp32_to_bf16",
+    "allow_mix_precision_fp16",
+    "allow_mix_precision_bf16",
+)
+
 
 @dataclass(frozen=True)
 class Key:
@@ -264,7 +276,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "amp_level": Key(
             "default",
             _choice("default", "O0", "auto", "O2", "O3"),
-            "mixed precision; default: O0 on CPU, O2 elsewhere",
+            "mixed precision; default: O0 on CPU, auto elsewhere",
         ),
         "loss_scale": Key(
             "default",
@@ -274,7 +286,23 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "data_sink": Key(
             "default",
             _choice("default", "true", "false"),
-            "sink data to the device; default: where the backend has it",
+            "queue batches on the device; default: on GPU, and on Ascend with jit_level O2",
+        ),
+        "jit_level": Key(
+            "default",
+            _choice("default", "O0", "O1", "O2"),
+            "of MindSpore's compiler; default: O0 on Ascend 910A, elsewhere MindSpore's own",
+        ),
+        "precision_mode": Key(
+            "default",
+            _choice("default", *PRECISION_MODES),
+            "of Ascend's operators; default: must_keep_origin_dtype on 910A, else MindSpore's own",
+        ),
+        "recompute": Key(
+            False, _bool, "compute the network's blocks twice instead of keeping what is inside"
+        ),
+        "profile_steps": Key(
+            0, _natural, "steps, behind the first ten, that MindSpore's profiler looks at"
         ),
     },
     "eval": {

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 DEVICE_TARGETS = ("auto", "Ascend", "GPU", "CPU")
+# Names of the first generation, float16 inside and without dynamic shapes in its default backend.
+# Ascend910B without a digit is of it; Ascend910B1 to B4 are Atlas A2, Ascend910_93xx Atlas A3.
+FIRST_ASCEND_910 = (
+    "Ascend910",
+    "Ascend910A",
+    "Ascend910ProA",
+    "Ascend910PremiumA",
+    "Ascend910B",
+    "Ascend910ProB",
+)
 _WORDS = 1 << 21  # 16-bit words sent at once
 # Seconds that a rank waits for the others: one may decode photographs or write a checkpoint. The
 # launcher ends the job at once when one dies; this is for what it cannot see.
@@ -202,6 +212,58 @@ def choose_device(wanted: str, available: list[str]) -> str:
     return wanted
 
 
+def chip_name() -> str:
+    """Name of the Ascend chip, such as Ascend910B3; "" where the framework cannot say."""
+    from mindspore import hal
+
+    try:
+        return hal.get_device_name(0, "Ascend")
+    except (RuntimeError, ValueError):
+        return ""
+
+
+def check_device_keys(target: str, jit_level: str, precision_mode: str) -> None:
+    """Raise InputError for settings that the device does not have."""
+    if target == "Ascend":
+        return
+    if precision_mode != "default":
+        raise InputError(
+            f"runtime.precision_mode={precision_mode} is for Ascend, and the device is {target}; "
+            f"leave it at default"
+        )
+    if jit_level == "O2":
+        raise InputError(
+            f"runtime.jit_level=O2 is for Ascend, and the device is {target}; use O0, O1 or default"
+        )
+
+
+def configure_device(target: str, jit_level: str, precision_mode: str) -> None:
+    """Compiler and precision of the device, once it is chosen and before anything runs on it.
+
+    float32 is float32: networks are compared by their PSNR, and rounded convolutions would show.
+    "default" is the framework's own but on the first Ascend 910, which else computes float16.
+    """
+    import mindspore as ms
+
+    if target == "Ascend":
+        precision = ms.device_context.ascend.op_precision
+        if chip_name() in FIRST_ASCEND_910:
+            jit_level = "O0" if jit_level == "default" else jit_level
+            if precision_mode == "default":
+                precision_mode = "must_keep_origin_dtype"
+        else:  # HF32 is of later chips
+            precision.conv_allow_hf32(False)
+            precision.matmul_allow_hf32(False)
+        if precision_mode != "default":
+            precision.precision_mode(precision_mode)
+    elif target == "GPU":
+        precision = ms.device_context.gpu.op_precision
+        precision.conv_allow_tf32(False)
+        precision.matmul_allow_tf32(False)
+    if jit_level != "default":
+        ms.set_context(jit_config={"jit_level": jit_level})
+
+
 def is_scheduler() -> bool:
     """Whether this process only introduces the workers to each other."""
     return os.environ.get("MS_ROLE") == "MS_SCHED"
@@ -211,13 +273,18 @@ def setup(
     device_target: str = "auto",
     seed: int = 1,
     distributed: bool = False,
+    jit_level: str = "default",
+    precision_mode: str = "default",
 ) -> Runtime:
     """Make MindSpore ready: graph mode, device, seeds and, when asked, the other processes.
+
+    `jit_level` and `precision_mode` are those of the configuration, see `configure_device`.
 
     The scheduler, which the launcher starts beside the workers, stays in here until they end.
 
     Raises:
-        InputError: the device is not there, or the launcher's environment is missing.
+        InputError: the device is not there or has not what is set, or the launcher's environment
+            is missing.
         WorkError: the processes did not find each other, or (scheduler) one was lost.
     """
     if distributed and "MS_ROLE" not in os.environ:
@@ -229,8 +296,12 @@ def setup(
 
     scheduler = distributed and is_scheduler()
     target = "CPU" if scheduler else choose_device(device_target, available_devices())
+    if not scheduler:
+        check_device_keys(target, jit_level, precision_mode)
     ms.set_context(mode=ms.GRAPH_MODE)
     ms.set_device(target)
+    if not scheduler:
+        configure_device(target, jit_level, precision_mode)
     ms.set_seed(seed)
     if not distributed:
         return Runtime(target)

@@ -34,6 +34,10 @@ class SlimmableSR(nn.Cell):
         """The last addition, float32 also behind a float16 convolution."""
         return ops.cast(x, ms.float32) + self.rgb_mean
 
+    def blocks(self) -> list[nn.Cell]:
+        """The repeated blocks, in order: what is recomputed where memory is short."""
+        raise NotImplementedError
+
     def narrowed(self, width: float) -> dict:
         """Hyper-parameters of the dense network whose weights are the prefix at `width`."""
         raise NotImplementedError

@@ -7,12 +7,13 @@ prefix of its input axis, as the paper of CSD does.
 from mindspore import nn, ops
 
 from csd.nets.base import SlimmableSR, slim
-from csd.nets.layers import SlimConv2d, Upsampler
+from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
 
 
 class ResidualUnit(nn.Cell):
     """x + conv2(relu(conv1(x))), without an activation after the addition."""
 
+    @compiled_once
     def __init__(self, n_feats: int):
         super().__init__()
         self.conv1 = SlimConv2d(n_feats, n_feats)
@@ -69,6 +70,9 @@ class CARN(SlimmableSR):
         self.c1, self.c2, self.c3 = (Fusion(n_feats, k) for k in (2, 3, 4))
         self.upsample = Upsampler(n_feats, scale)
         self.exit = SlimConv2d(n_feats, 3)
+
+    def blocks(self) -> list[nn.Cell]:
+        return [unit for b in (self.b1, self.b2, self.b3) for unit in (b.b1, b.b2, b.b3)]
 
     def narrowed(self, width: float) -> dict:
         return {"n_feats": slim(self.n_feats, width)}

@@ -39,6 +39,9 @@ class EDSR(SlimmableSR):
         self.upsampler = Upsampler(n_feats, scale)
         self.tail_conv = SlimConv2d(n_feats, 3)
 
+    def blocks(self) -> list[nn.Cell]:
+        return list(self.body)
+
     def narrowed(self, width: float) -> dict:
         return {**self.hyper, "n_feats": slim(self.n_feats, width)}
 

@@ -114,6 +114,9 @@ class RCAN(SlimmableSR):
         self.upsampler = Upsampler(n_feats, scale)
         self.tail_conv = SlimConv2d(n_feats, 3)
 
+    def blocks(self) -> list[nn.Cell]:
+        return [block for group in self.body for block in group.body]
+
     def narrowed(self, width: float) -> dict:
         feats, squeezed = slim(self.n_feats, width), slim(self.n_squeezed, width)
         return {**self.hyper, "n_feats": feats, "n_squeezed": squeezed}

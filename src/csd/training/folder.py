@@ -35,6 +35,8 @@ _FREE = {
     ("runtime", "output_dir"),
     ("runtime", "distributed"),
     ("runtime", "data_sink"),
+    ("runtime", "recompute"),
+    ("runtime", "profile_steps"),
     ("data", "cache_dir"),
     ("data", "workers"),
     ("data", "val_images"),

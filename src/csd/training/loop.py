@@ -24,6 +24,7 @@ from csd.training.folder import (
 )
 from csd.training.interrupt import Interrupted, StopRequest, StopVote
 from csd.training.log import RunLog, progress_bar, val_column
+from csd.training.profile import UNPROFILED, profiled
 from csd.training.recipe import (
     check_recipe,
     create_network,
@@ -64,6 +65,8 @@ def _train(config: EasyDict, stop: StopRequest, held: contextlib.ExitStack) -> P
         config.runtime.device_target,
         seed=config.train.seed,
         distributed=config.runtime.distributed,
+        jit_level=config.runtime.jit_level,
+        precision_mode=config.runtime.precision_mode,
     )
     config.runtime.device_target = device.device_target  # what `auto` was
     run = _Run(config, device)
@@ -159,7 +162,7 @@ class _Run:
         self.bar = progress_bar(self.total, self.progress.step, title, not self.main)
         self.since = time.perf_counter()
         try:
-            for output in self.outputs():
+            for output in self.profiled_outputs():
                 self.after_step(output, stop)
         finally:
             self.bar.close()
@@ -196,12 +199,26 @@ class _Run:
                 raise
             raise self.store.failure from None
 
+    def profiled_outputs(self) -> Iterator[ms.Tensor]:
+        """The same, some of them watched by the profiler of rank 0."""
+        left = self.total - self.progress.step
+        watched = self.main and left > UNPROFILED
+        steps = self.config.runtime.profile_steps if watched else 0
+        return profiled(self.outputs(), self.folder / "profile", steps)
+
     def sinks(self) -> bool:
-        """Whether batches are queued on the device, which the CPU backend cannot."""
-        wanted = self.config.runtime.data_sink
-        if wanted == "true" and self.device.device_target == "CPU":
+        """Whether batches are queued on the device, which the CPU backend cannot.
+
+        On Ascend only with jit_level O2, whose graph engine runs the step, queue included, as one
+        graph on the device. At the other levels the host launches every kernel and is there to
+        hand over the batch.
+        """
+        wanted, target = self.config.runtime.data_sink, self.device.device_target
+        if wanted == "true" and target == "CPU":
             raise InputError("runtime.data_sink=true: the CPU has no sink; leave it at default")
-        return self.device.device_target != "CPU" if wanted == "default" else wanted == "true"
+        if wanted != "default":
+            return wanted == "true"
+        return target == "GPU" or (target == "Ascend" and self.config.runtime.jit_level == "O2")
 
     def after_step(self, output: ms.Tensor, stop: StopRequest) -> None:
         train, progress = self.config.train, self.progress

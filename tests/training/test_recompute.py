@@ -1,0 +1,41 @@
+"""Blocks that are computed twice instead of kept: the same weights."""
+
+import numpy as np
+import pytest
+
+from csd.weights import load_checkpoint
+
+
+def _weights(run, settings, tmp_path, *extra, **kind):
+    folder = run(settings(f"--output_dir={tmp_path}", *extra, **kind))
+    return load_checkpoint(folder / "last.ckpt").params
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["edsr", "rcan", "carn"])
+def test_same_weights(settings, run, tmp_path, backbone):
+    options = ["--train.epochs=1", "--train.iterations=3"]
+    kind = {"recipe": "csd", "backbone": backbone}
+    plain = _weights(run, settings, tmp_path / "plain", *options, **kind)
+    again = _weights(
+        run, settings, tmp_path / "again", "--runtime.recompute=true", *options, **kind
+    )
+    assert plain.keys() == again.keys()
+    for name, value in plain.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "hyper", "kind", "count"),
+    [
+        ("edsr", {"n_resblocks": 3}, "ResidualBlock", 3),
+        ("rcan", {"n_resgroups": 2, "n_resblocks": 3, "reduction": 2}, "RCAB", 6),
+        ("carn", {}, "ResidualUnit", 9),
+    ],
+)
+def test_blocks(mindspore_cpu, name, hyper, kind, count):
+    from csd.nets import create_model
+
+    net = create_model(name, scale=2, n_feats=8, **hyper)
+    inside = [cell for _, cell in net.cells_and_names() if type(cell).__name__ == kind]
+    assert len(inside) == count and net.blocks() == inside
