@@ -142,6 +142,10 @@ main() {
     export OMP_NUM_THREADS=$threads NUMBA_NUM_THREADS=${NUMBA_NUM_THREADS:-$threads}
   fi
 
+  # On Ascend each process to the cores near its device; elsewhere the launcher would guess.
+  bind=()
+  [[ $target != Ascend ]] || bind=(--bind_core True)
+
   # msrun runs apart from the terminal: a Ctrl-C reaches this script alone, which then asks the
   # workers to finish their step. The mark in the environment finds every process of the job.
   job=$$-$RANDOM-$(date +%s%N)
@@ -162,7 +166,7 @@ main() {
   PATH="$(dirname "$(command -v "$python")"):$PATH" GLOG_v=${GLOG_v:-3} CSD_JOB=$job setsid \
     "$python" -m mindspore.parallel.cluster.run --worker_num "$total" --local_worker_num "$local_num" \
     --node_rank "$node_rank" --master_addr "$address" --master_port "$port" --log_dir "$logs" \
-    --cluster_time_out "${CLUSTER_TIMEOUT:-600}" --join True --tail_worker_log 999999 \
+    --cluster_time_out "${CLUSTER_TIMEOUT:-600}" --join True --tail_worker_log 999999 "${bind[@]}" \
     python3 "$root/train.py" "${options[@]}" > "$launcher_log" 2>&1 {held}>&- &
   msrun=$!
   shown=$((node_rank * local_num))

@@ -2,6 +2,7 @@
 # Installs what the tests need and runs them, with the linters.
 # Usage: bash scripts/run_tests.sh [--fast | --all] [PYTEST_ARG ...]
 #   --fast  leave out what is marked slow; --all  take in what is marked nightly
+# MINDSPORE_VERSION=2.10.0 before it: with that MindSpore, in an environment of its own.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,7 +11,7 @@ cd "$root"
 select="not nightly"
 case "${1:-}" in
   -h | --help)
-    sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
     ;;
   --fast)
@@ -45,7 +46,7 @@ if ((${#missing[@]})); then
   fi
 fi
 
-export PATH="$VENV/bin:$PATH"
+export PATH="$VENV/bin:$PATH" CSD_VENV="$VENV"
 ruff check .
 ruff format --check .
 lint-imports

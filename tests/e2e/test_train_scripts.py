@@ -123,3 +123,33 @@ def test_standalone_checks_too(shell, recipe):
     done = shell(STANDALONE, "CPU", recipe[0], "--train.epoch=2", "--data_dir=.")
     assert done.returncode == 2
     assert "error: command line: unknown key train.epoch; did you mean epochs" in done.stderr
+
+
+@pytest.mark.parametrize(("target", "bound"), [("Ascend", True), ("GPU", False), ("CPU", False)])
+def test_arguments_of_the_launcher(shell, recipe, tmp_path, target, bound):
+    """A Python whose launcher writes down its arguments; cores are bound on Ascend alone."""
+    file, options = recipe
+    python, written = tmp_path / "venv" / "bin" / "python", tmp_path / "arguments"
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = mindspore.parallel.cluster.run ] && shift 2 && '
+        f'printf "%s\\n" "$@" > {written} && exit\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    done = shell(DISTRIBUTE, target, 2, file, *options, CSD_VENV=str(python.parents[1]))
+    assert done.returncode == 0, done.stderr
+    launcher, _, program = written.read_text().partition("python3\n")
+    given = launcher.split()
+    pairs = dict(zip(given[::2], given[1::2], strict=True))
+    assert pairs["--worker_num"] == pairs["--local_worker_num"] == "2"
+    assert pairs.get("--bind_core") == ("True" if bound else None)
+    assert f"--device_target\n{target}\n" in program
+
+
+def test_launcher_knows_its_arguments(monkeypatch, mindspore_cpu):
+    """The installed launcher takes what the script gives it."""
+    from mindspore.parallel.cluster import run
+
+    monkeypatch.setattr(sys, "argv", ["msrun", "--bind_core", "True", "--join", "True", "train.py"])
+    given = run.get_args()
+    assert given.bind_core is True and given.task_script == "train.py"
