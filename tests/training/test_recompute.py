@@ -25,6 +25,25 @@ def test_same_weights(settings, run, tmp_path, backbone):
         np.testing.assert_array_equal(again[name], value, err_msg=name)
 
 
+@pytest.mark.slow
+def test_first_halves_of_blocks_are_computed_again(settings, run, tmp_path):
+    """A block's gradient needs what is behind its first convolution and its ReLU."""
+    counts = []
+    for recompute in ("false", "true"):
+        folder = run(
+            settings(
+                f"--runtime.recompute={recompute}", f"--output_dir={tmp_path / recompute}",
+                "--runtime.profile_steps=2", "--model.n_resblocks=3",
+            )
+        )  # fmt: skip
+        (table,) = (folder / "profile").rglob("cpu_op_type_info_0.csv")
+        rows = [line.split(",") for line in table.read_text().splitlines()]
+        counts.append({row[0]: int(row[2]) for row in rows[1:]})  # of one step
+    plain, again = counts
+    more = {name: again[name] - plain[name] for name in plain if again[name] != plain[name]}
+    assert more == {"Conv2D": 3, "ReLU": 3, "BiasAdd": 3}
+
+
 @pytest.mark.parametrize(
     ("name", "hyper", "kind", "count"),
     [
