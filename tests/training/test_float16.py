@@ -82,12 +82,8 @@ def through(dtype, back=True):
 
 def create(level):
     """The step of the trained network as `level` has it on a device; "O0" rounds nothing."""
-    import mindspore as ms
-
     from csd import runtime
     from csd.config import TRAIN, load_config
-    from csd.nets.vgg import FrozenConv2d
-    from csd.ops import precision
     from csd.training.recipe import create_network, create_step
 
     device = runtime.setup(device_target="CPU", seed=1)
@@ -99,13 +95,28 @@ def create(level):
     ])  # fmt: skip
     step = create_step(config, create_network(config), device)
     if level != "O0":
-        leave = through(ms.float16, back=level == "auto")
-        precision.set_casts(step.objective, through(ms.float16), leave)
-        for _, cell in step.objective.cells_and_names():
-            if isinstance(cell, FrozenConv2d):  # the CPU's second copy of a weight
-                rounded = cell.adjoint.asnumpy().astype(np.float16).astype(np.float32)
-                cell.adjoint.set_data(ms.Tensor(rounded))
+        emulate(step.objective, level)
     return step
+
+
+def emulate(root, level):
+    """Let the package set the casts of `level`, with cells that round in their place."""
+    import mindspore as ms
+
+    from csd.nets.vgg import FrozenConv2d
+    from csd.ops import device, precision
+    from csd.ops.convolution import Convolution
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "check_level", lambda level: None)
+        patch.setattr(precision, "CastTo", lambda dtype: through(ms.float16))
+        precision.set_level(root, level)
+    for _, cell in root.cells_and_names():
+        if level != "auto" and isinstance(cell, Convolution):
+            cell.leave = through(ms.float16, back=False)  # what follows computes in float16
+        if isinstance(cell, FrozenConv2d):  # the CPU's second copy of a weight
+            rounded = cell.adjoint.asnumpy().astype(np.float16).astype(np.float32)
+            cell.adjoint.set_data(ms.Tensor(rounded))
 
 
 def tensors(batch):
