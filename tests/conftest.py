@@ -81,3 +81,18 @@ def shoot(browser, tmp_path):
         return path
 
     return take
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The training steps that compiled for a device which is not there, as a table."""
+    compiled: dict[tuple[str, ...], list[str]] = {}
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "compiled":
+                compiled.setdefault(tuple(value[:3]), []).append(value[3])
+    if compiled:
+        terminalreporter.section("training steps compiled for Ascend and GPU")
+        terminalreporter.write_line("| method | backbone | level | device (option) |")
+        terminalreporter.write_line("|---|---|---|---|")
+    for case, devices in sorted(compiled.items()):
+        terminalreporter.write_line(f"| {' | '.join(case)} | {', '.join(sorted(devices))} |")

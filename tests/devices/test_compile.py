@@ -39,18 +39,8 @@ def _parameters():
         yield pytest.param(device, *case, marks=marks, id="-".join((device, *case)))
 
 
-@pytest.fixture(scope="module")
-def table():
-    """Printed at the end: method x backbone x level, and on which device it compiled."""
-    compiled = {}
-    yield compiled
-    print("\n| method | backbone | level | compiled |\n|---|---|---|---|")
-    for (method, backbone, level), where in sorted(compiled.items()):
-        print(f"| {method} | {backbone} | {level} | {', '.join(sorted(where))} |")
-
-
 @pytest.mark.parametrize(("device", "method", "backbone", "level", "option"), _parameters())
-def test_compiles(device, method, backbone, level, option, pretend, table):
+def test_compiles(device, method, backbone, level, option, pretend, record_property):
     pretend(device)
     nodes = compile_graph(create_step(method, backbone, level, option), *batch(method))
     names = count(nodes)
@@ -61,7 +51,7 @@ def test_compiles(device, method, backbone, level, option, pretend, table):
     convolved = {kind for node in nodes if node.primitive == "Conv2D" for kind, _ in node.outputs}
     assert convolved == {FLOAT32 if level == "O0" else FLOAT16}
     _assert_float32(nodes)
-    table.setdefault((method, backbone, level), set()).add(f"{device} ({option})")
+    record_property("compiled", (method, backbone, level, f"{device} ({option})"))
 
 
 def _assert_float32(nodes):
