@@ -1,34 +1,8 @@
-"""Train a teacher, a student, both jointly, or by contrastive self-distillation (CSD)."""
+"""Train a teacher and its student: `python train.py --help`."""
 
 import sys
-from collections.abc import Sequence
 
-from easydict import EasyDict
-
-from csd.config import TRAIN, load_config
-from csd.errors import run_main
-from csd.interrupt import hold_interrupts
-
-
-def output_dir(config: EasyDict) -> str:
-    """Where a run goes that was not told where: `output/csd_edsr_x4`."""
-    name = f"{config.train.recipe}_{config.model.name}_x{config.model.scale}"
-    return config.runtime.output_dir or f"output/{name}"
-
-
-def main(argv: Sequence[str]) -> int:
-    config = load_config(TRAIN, argv, __doc__)
-    config.runtime.output_dir = output_dir(config)
-
-    from csd import runtime
-
-    runtime.prepare_environment()  # before anything imports MindSpore
-    from csd.training import train
-
-    train(config)
-    return 0
-
+from csd.cli import run
 
 if __name__ == "__main__":
-    hold_interrupts()
-    sys.exit(run_main(main))
+    sys.exit(run("train"))

@@ -31,7 +31,7 @@ def make_step(config):
     import mindspore as ms
     import numpy as np
 
-    from csd.training.recipe import check_recipe, create_network, create_step
+    from csd.training.build import check_recipe, create_network, create_step
 
     check_recipe(config)
     step = create_step(config, create_network(config), device)

@@ -37,14 +37,14 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
     from csd import runtime
 
     runtime.setup("CPU", seed=1)
+    from csd.checkpoints import load_network, network_state
     from csd.data import write_png
-    from csd.deploy.export import export_network
-    from csd.deploy.lower import lower_mindir
-    from csd.deploy.sizes import parse_sizes
-    from csd.deploy.upscaler import shipped_checkpoint
-    from csd.deploy.verify import photograph
+    from csd.export.exporter import export_network
+    from csd.export.lower import lower_mindir
+    from csd.export.sizes import parse_sizes
+    from csd.export.verify import photograph
+    from csd.inference.upscaler import shipped_checkpoint
     from csd.nets import extract_student
-    from csd.weights import load_network, network_state
 
     net, _ = load_network(args.ckpt or shipped_checkpoint(4))
     if net.name != "edsr":
@@ -123,7 +123,7 @@ def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: 
     """Median milliseconds of one engine in this process, and how far its output is from ours."""
     import numpy as np
 
-    from csd.evaluation import Photo, read_photo, to_uint8, write_photo
+    from csd.inference import ImageFile, read_image_file, to_uint8, write_image_file
 
     part = folder / width
     (part / "out").mkdir(exist_ok=True)
@@ -131,13 +131,13 @@ def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: 
     alone, whole = [], []
     for photo in sorted((folder / "photos").iterdir()):
         start = time.perf_counter()
-        pixels = read_photo(photo).pixels
+        pixels = read_image_file(photo).pixels
         image = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32)
         called = time.perf_counter()
         output = run(image)
         returned = time.perf_counter()
-        restored = Photo(to_uint8(output[0].transpose(1, 2, 0)))
-        write_photo(part / "out" / photo.name, restored)
+        restored = ImageFile(to_uint8(output[0].transpose(1, 2, 0)))
+        write_image_file(part / "out" / photo.name, restored)
         alone.append(1000 * (returned - called))
         whole.append(1000 * (time.perf_counter() - start))
     expected = part / "expected.npy"
@@ -155,7 +155,7 @@ def measure_csd_infer(program: Path, width: str, folder: Path, threads: int) -> 
     import numpy as np
 
     from csd.data.images import read_image
-    from csd.evaluation import to_uint8
+    from csd.inference import to_uint8
 
     part = folder / width
     options = {

@@ -100,7 +100,7 @@ def child(settings: Sequence[str], started: float, steps: int, output: str, vgg:
     device = runtime.setup(
         "CPU", seed=1, distributed=config.runtime.distributed, cache_dir=config.data.cache_dir
     )
-    from csd.training.recipe import create_network, create_step
+    from csd.training.build import create_network, create_step
 
     if os.environ.get("MS_COMPILER_CACHE_ENABLE") == "1":
         name_kernels()
@@ -146,7 +146,7 @@ def vgg_seconds(config) -> float:
     import mindspore as ms
     import numpy as np
 
-    from csd.training.recipe import create_encoder
+    from csd.training.build import create_encoder
 
     encoder = create_encoder(config.loss)
     side = config.model.scale * config.data.lr_patch
@@ -175,8 +175,8 @@ def name_kernels() -> None:
     def named(self):
         initialise(self)
         kernels = (
-            (self.sums_and_signs, contrast.cpu_kernel.forward),
-            (self.weighted_signs, contrast.cpu_kernel.backward),
+            (self.sums_and_signs, contrast.contrast_kernel.forward),
+            (self.weighted_signs, contrast.contrast_kernel.backward),
         )
         for number, (kernel, function) in enumerate(kernels, 1):
             add_pyfunc(number, function)

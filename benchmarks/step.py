@@ -55,8 +55,8 @@ def start_weights(model):
     from csd import runtime
 
     runtime.setup("CPU")
+    from csd.checkpoints import network_state
     from csd.nets import VGG19_LAYERS, VGGEncoder, create_model
-    from csd.weights import network_state
 
     net = create_model(
         model["name"], scale=SCALE, **{k: v for k, v in model.items() if k != "name"}
@@ -77,7 +77,7 @@ def run_mindspore(args, model):
 
     if args.load:
         state = np.load(args.load)
-        from csd.weights import load_csd_state
+        from csd.checkpoints import load_csd_state
 
         load_csd_state(net, {name: state[name] for name in state.files})
     objective = CSDObjective(

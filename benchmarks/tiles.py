@@ -27,10 +27,10 @@ def main(argv: Sequence[str]) -> int:
     import numpy as np
 
     from csd import runtime
+    from csd.checkpoints import load_network
     from csd.data import read_image
-    from csd.evaluation import DEFAULT_TILE, make_runner, restore
-    from csd.evaluation.restore import PoolingRunner
-    from csd.weights import load_network
+    from csd.inference import DEFAULT_TILE, make_runner, restore
+    from csd.inference.tiling import PoolingRunner
 
     runtime.setup("CPU", seed=1)
     net, _ = load_network(options.ckpt)

@@ -53,13 +53,13 @@ say_next() { # SCRIPT TARGET [DEVICE_NUM]
 
 # Checks the settings before anything starts, and prints the folder of the run.
 run_folder() { # TRAIN_ARG ...
-  PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" "$python" - "$@" << 'PYTHON'
+  "$python" - "$@" << 'PYTHON'
 import os
 import sys
 
 from csd.config import TRAIN, load_config
 from csd.errors import InputError, run_main
-from train import output_dir
+from csd.cli.train import output_dir
 
 
 def main(argv):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "3")
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -96,3 +98,22 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.write_line("|---|---|---|---|")
     for case, devices in sorted(compiled.items()):
         terminalreporter.write_line(f"| {' | '.join(case)} | {', '.join(sorted(devices))} |")
+
+
+@pytest.fixture(scope="session")
+def picture() -> np.ndarray:
+    """A smooth picture with edges, uint8 (61, 83, 3)."""
+    y, x = np.mgrid[0:61, 0:83]
+    waves = np.stack([np.sin(x / 5) * 90, np.cos(y / 7) * 90, np.sin((x + y) / 9) * 90], axis=2)
+    waves[20:40, 30:60] *= -1
+    return (waves + 128).astype(np.uint8)
+
+
+@pytest.fixture
+def small_set(tmp_path, picture):
+    """`data/Tiny` with two HR photographs and no LR: a data_dir for eval.py."""
+    folder = tmp_path / "data" / "Tiny" / "HR"
+    folder.mkdir(parents=True)
+    Image.fromarray(picture).save(folder / "one.png")
+    Image.fromarray(np.ascontiguousarray(picture[:50, ::-1])).save(folder / "two.png")
+    return tmp_path / "data"

@@ -145,7 +145,7 @@ def test_data_sink(target, jit_level, wanted, sinks):
 
 def test_validation_needs_more_than_one_size(tmp_path):
     from csd.config import TRAIN
-    from csd.training.recipe import check_recipe
+    from csd.training.build import check_recipe
 
     options = ["--recipe=teacher", "--runtime.jit_level=O2"]
     with pytest.raises(InputError, match=r"jit_level=O2 takes one size .* train.validate_every=0"):

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from csd.errors import WorkError
+
 # Temporary names that this process has written to; after the renaming nothing has such a name.
 _unfinished: set[Path] = set()
 
@@ -29,6 +31,18 @@ def write_new(path: Path, text: str) -> None:
     """Write text, UTF-8, into a `new_file`."""
     with new_file(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file under a temporary name, then rename it; WorkError where that fails."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_new(temporary, text)
+        temporary.replace(path)
+    except OSError as error:
+        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

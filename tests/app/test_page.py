@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory):
     """The checkpoint that comes along, or an untrained one of two widths."""
-    from csd.deploy.upscaler import shipped_checkpoint
     from csd.errors import InputError
+    from csd.inference.upscaler import shipped_checkpoint
 
     try:
         return shipped_checkpoint(4)
@@ -30,8 +30,8 @@ def ckpt(tmp_path_factory):
     from csd import runtime
 
     runtime.setup("CPU", seed=1)
+    from csd.checkpoints import network_state, save_checkpoint
     from csd.nets import create_model
-    from csd.weights import network_state, save_checkpoint
 
     net = create_model("edsr", scale=4, n_feats=8, n_resblocks=2)
     path = tmp_path_factory.mktemp("ckpt") / "edsr.ckpt"

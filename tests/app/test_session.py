@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from csd.app.session import MEGABYTE, Session
-from csd.deploy.upscaler import Upscaler
 from csd.errors import InputError
+from csd.inference.upscaler import Upscaler
 
 
 def repeat(x):

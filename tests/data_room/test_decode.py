@@ -14,12 +14,12 @@ from PIL import Image, ImageCms
 
 import csd.data.formats as formats
 from csd.data import image_size, read_image
-from csd.data.decode import read_photo
-from csd.data.encode import write_photo
-from csd.data.photo import Photo
+from csd.data.decode import read_image_file
+from csd.data.encode import write_image_file
+from csd.data.image_file import ImageFile
 from csd.errors import InputError
 
-READERS = (read_image, read_photo, image_size)
+READERS = (read_image, read_image_file, image_size)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -49,12 +49,12 @@ def test_tiff_of_tifffile(tmp_path, small, deep, compression, order):
     for image in (small, deep):
         planes = np.moveaxis(image, 2, 0)
         tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate", **options)
-        np.testing.assert_array_equal(read_photo(path).pixels, image)
+        np.testing.assert_array_equal(read_image_file(path).pixels, image)
         high = image if image.dtype == np.uint8 else image >> 8
         np.testing.assert_array_equal(read_image(path), high)  # training and evaluation
         full = np.iinfo(image.dtype).max
         tifffile.imwrite(path, full - image[..., 0], photometric="miniswhite", **options)
-        np.testing.assert_array_equal(read_photo(path).pixels, image[..., 0])
+        np.testing.assert_array_equal(read_image_file(path).pixels, image[..., 0])
 
 
 def test_associated_alpha_is_divided_out(tmp_path, deep):
@@ -63,7 +63,7 @@ def test_associated_alpha_is_divided_out(tmp_path, deep):
     stored = (deep.astype(np.int64) * alpha[..., None] + 32767) // 65535
     planes = np.dstack([stored.astype(np.uint16), alpha])
     tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", extrasamples=["assocalpha"])
-    photo = read_photo(tmp_path / "a.tif")
+    photo = read_image_file(tmp_path / "a.tif")
     np.testing.assert_array_equal(photo.alpha, alpha)
     np.testing.assert_array_equal(photo.pixels[:5], deep[:5])
     assert np.abs(photo.pixels.astype(int) - deep).max() <= 2  # what 30000 steps can hold
@@ -72,7 +72,7 @@ def test_associated_alpha_is_divided_out(tmp_path, deep):
 def test_pixmap_of_ten_bits(tmp_path, makers):
     stored = np.array([[[0, 511, 1023]]])
     (tmp_path / "a.ppm").write_bytes(makers.pnm(stored, 6, 1023))
-    assert read_photo(tmp_path / "a.ppm").pixels.tolist() == [[[0, 32735, 65535]]]
+    assert read_image_file(tmp_path / "a.ppm").pixels.tolist() == [[[0, 32735, 65535]]]
     assert read_image(tmp_path / "a.ppm").tolist() == [[[0, 127, 255]]]
 
 
@@ -81,7 +81,7 @@ def test_key_of_grey_png_is_scaled(tmp_path, makers, bits, key, grey):
     stored = np.array([[[0], [key], [(1 << bits) - 1]]])
     before = [(b"tRNS", struct.pack(">H", key))]
     (tmp_path / "a.png").write_bytes(makers.png(stored, bits, 0, before=before))
-    photo = read_photo(tmp_path / "a.png")
+    photo = read_image_file(tmp_path / "a.png")
     full = 255 if bits < 9 else 65535
     assert photo.pixels.tolist() == [[0, grey, full]] and photo.alpha.tolist() == [[full, 0, full]]
 
@@ -228,11 +228,11 @@ def large_profile():
 
 def test_large_profile_goes_through_png(tmp_path, small, large_profile):
     Image.fromarray(small).save(tmp_path / "a.jpg", icc_profile=large_profile, quality=95)
-    photo = read_photo(tmp_path / "a.jpg")
+    photo = read_image_file(tmp_path / "a.jpg")
     assert photo.icc == large_profile
     for name in ("b.png", "b.tif", "b.jpg"):
-        assert write_photo(tmp_path / name, photo) == []
-        back = read_photo(tmp_path / name)
+        assert write_image_file(tmp_path / name, photo) == []
+        back = read_image_file(tmp_path / name)
         assert back.icc == large_profile
         if name != "b.jpg":
             np.testing.assert_array_equal(back.pixels, photo.pixels)
@@ -245,8 +245,8 @@ def test_png_with_large_and_damaged_texts(tmp_path, makers, small):
     for before in ([(b"iTXt", text)], [(b"iTXt", packed)], broken, [(b"tEXt", text)]):
         data = makers.png(small, 8, 2, before=before, after=[(b"iTXt", text)])
         (tmp_path / "a.png").write_bytes(data)
-        np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, small)
-        assert read_photo(tmp_path / "a.png").icc is None
+        np.testing.assert_array_equal(read_image_file(tmp_path / "a.png").pixels, small)
+        assert read_image_file(tmp_path / "a.png").icc is None
         assert image_size(tmp_path / "a.png") == small.shape[:2]
 
 
@@ -343,23 +343,23 @@ GAMMA, CICP = (b"gAMA", struct.pack(">I", 100000)), (b"cICP", bytes([9, 16, 0, 1
 def test_colour_chunks_are_kept_or_named(tmp_path, makers, small):
     for part in (GAMMA, CICP, (b"cHRM", struct.pack(">8I", *range(10000, 90000, 10000)))):
         (tmp_path / "a.png").write_bytes(makers.png(small, 8, 2, before=[part]))
-        photo = read_photo(tmp_path / "a.png")
-        assert write_photo(tmp_path / "b.png", photo) == []
-        back = read_photo(tmp_path / "b.png")
+        photo = read_image_file(tmp_path / "a.png")
+        assert write_image_file(tmp_path / "b.png", photo) == []
+        back = read_image_file(tmp_path / "b.png")
         assert back.png_colour == (part,)
         np.testing.assert_array_equal(back.pixels, small)
         for name in ("b.jpg", "b.webp", "b.tif", "b.bmp"):
-            notes = write_photo(tmp_path / name, photo)
+            notes = write_image_file(tmp_path / name, photo)
             assert len(notes) == 1 and part[0].decode() in notes[0]
     usual = [(b"gAMA", struct.pack(">I", 45455)), (b"sRGB", b"\0")]
     (tmp_path / "a.png").write_bytes(makers.png(small, 8, 2, before=usual))
-    assert write_photo(tmp_path / "b.jpg", read_photo(tmp_path / "a.png")) == []
+    assert write_image_file(tmp_path / "b.jpg", read_image_file(tmp_path / "a.png")) == []
 
 
 def test_a_profile_is_kept_or_named(tmp_path, small):
     for suffix in (".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm"):
-        notes = write_photo(tmp_path / f"a{suffix}", Photo(small, icc=SRGB))
-        kept = read_photo(tmp_path / f"a{suffix}").icc == SRGB
+        notes = write_image_file(tmp_path / f"a{suffix}", ImageFile(small, icc=SRGB))
+        kept = read_image_file(tmp_path / f"a{suffix}").icc == SRGB
         assert kept == (notes == []) and (kept or "profile" in notes[0])
 
 
@@ -372,9 +372,9 @@ def test_lossless_formats_write_what_they_read(tmp_path, deep, small, suffix, ch
     for image in (deep, small):
         planes = np.dstack([image, image[::-1, :, 0]])[..., CHANNELS[channels]]
         colour = planes[..., : 1 if channels < 3 else 3].squeeze()
-        photo = Photo(colour, planes[..., -1] if channels in (2, 4) else None)
-        notes = write_photo(tmp_path / f"a{suffix}", photo)
-        back = read_photo(tmp_path / f"a{suffix}")
+        photo = ImageFile(colour, planes[..., -1] if channels in (2, 4) else None)
+        notes = write_image_file(tmp_path / f"a{suffix}", photo)
+        back = read_image_file(tmp_path / f"a{suffix}")
         assert back.pixels.dtype == image.dtype
         np.testing.assert_array_equal(back.pixels, colour)
         if suffix == ".ppm":
@@ -390,7 +390,7 @@ def test_colour_of_avif_becomes_a_chunk(tmp_path, small):
     place = data.index(b"colrnclx") + 8
     data[place : place + 4] = struct.pack(">HH", 9, 16)
     (tmp_path / "a.avif").write_bytes(data)
-    assert read_photo(tmp_path / "a.avif").png_colour == (CICP,)
+    assert read_image_file(tmp_path / "a.avif").png_colour == (CICP,)
 
 
 # The list of formats, and HEIC.
@@ -434,7 +434,7 @@ def test_heic_is_read_where_the_package_is(tmp_path, picture, mode):
         image.putalpha(Image.fromarray(picture[:64, :96, 0]))
     options = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
     heif.from_pillow(image).save(tmp_path / "a.heic", **options)
-    photo = read_photo(tmp_path / "a.heic")
+    photo = read_image_file(tmp_path / "a.heic")
     wanted = np.asarray(image)
     planes = photo.planes()
     assert planes.shape == wanted.shape and planes.dtype == np.uint8
@@ -467,6 +467,6 @@ def test_deep_heic_has_its_white(tmp_path):
         "RGB;16", (64, 64), deep.tobytes(), tmp_path / "a.heic", quality=-1, chroma=444,
         matrix_coefficients=0,
     )  # fmt: skip
-    photo = read_photo(tmp_path / "a.heic")
+    photo = read_image_file(tmp_path / "a.heic")
     assert photo.pixels.dtype == np.uint16 and photo.pixels[:4].min() > 65300
     assert np.abs(photo.pixels.astype(int) - deep).max() < 400

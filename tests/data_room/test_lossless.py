@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from csd.data import image_size, read_image
-from csd.data.decode import read_photo
+from csd.data.decode import read_image_file
 from csd.errors import CSDError, InputError
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
@@ -150,8 +150,8 @@ def make(makers, combination, seed=0):
 
 
 def check(path, shown):
-    """All readers: every plane of `read_photo`, the high bytes of `read_image`, the size."""
-    photo = read_photo(path)
+    """All readers: every plane of `read_image_file`, the high bytes of `read_image`, the size."""
+    photo = read_image_file(path)
     planes = photo.planes()
     planes = planes if planes.ndim == 3 else planes[..., None]
     assert planes.dtype == shown.dtype and planes.shape == shown.shape
@@ -280,6 +280,6 @@ def test_any_other_tiff_is_exact_or_refused(
     shown = expected(stored, bits, photometric, alpha)
     if shown is None or (predictor == 2 and bits not in (8, 16)):
         with pytest.raises(InputError, match=r"any\.tif (holds|uses) .*save it"):
-            read_photo(path)
+            read_image_file(path)
     else:
         check(path, shown)

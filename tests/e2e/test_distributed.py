@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csd.weights import load_checkpoint, network_state, save_checkpoint
+from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
 
 SCRIPT = "scripts/run_distribute_train.sh"
 LR, STEPS = 0.01, 5
@@ -120,7 +120,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, row
     from csd.config import TRAIN, load_config
     from csd.data import find_pairs, open_store, sample_batch
     from csd.runtime import Runtime
-    from csd.training.recipe import create_network, create_step
+    from csd.training.build import create_network, create_step
 
     file, options = _settings(
         recipe, "--recipe=csd", f"--teacher={teacher[0]}", "--loss.contrast_weight=2"

@@ -1,6 +1,6 @@
 """Elastic widths from one end to the other: train two students, then every program at each."""
 
-import importlib.util
+import importlib
 import json
 import re
 import subprocess
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from csd.cli import PROGRAMS
 from csd.errors import run_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,9 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def program(name: str):
     """`<name>.py` called in this process: arguments -> exit code."""
-    spec = importlib.util.spec_from_file_location(f"{name}_program", ROOT / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.import_module(PROGRAMS[name][0])
     return lambda *argv: run_main(module.main, [*map(str, argv), "--device_target=CPU"])
 
 
@@ -48,8 +47,8 @@ def trained(photos, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_a_run_logs_and_names_every_width(trained, rows):
+    from csd.checkpoints import load_checkpoint
     from csd.training.log import read_rows
-    from csd.weights import load_checkpoint
 
     assert len(rows(trained)) == 3
     assert all(float(row["contrast"]) > 0 and float(row["student"]) > 0 for row in rows(trained))

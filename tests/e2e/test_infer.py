@@ -23,11 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def infer():
     """`infer.py` called in this process: arguments -> exit code."""
-    import importlib.util
+    from csd.cli import infer as program
 
-    spec = importlib.util.spec_from_file_location("infer_program", ROOT / "infer.py")
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
     return lambda *argv: run_main(program.main, [str(a) for a in argv])
 
 
@@ -37,8 +34,8 @@ def ckpt(tmp_path_factory):
     from csd import runtime
 
     runtime.setup("CPU", seed=1)
+    from csd.checkpoints import network_state, save_checkpoint
     from csd.nets import create_model
-    from csd.weights import network_state, save_checkpoint
 
     net = create_model("edsr", scale=2, n_feats=8, n_resblocks=2)
     path = tmp_path_factory.mktemp("ckpt") / "edsr.ckpt"
@@ -70,7 +67,7 @@ def pixels(path):
 
 def test_help_is_quick_and_imports_nothing_heavy():
     code = (
-        "import sys, infer\n"
+        "import sys\nfrom csd.cli import infer\n"
         "try: infer.main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'mindspore', 'torch', 'cv2', 'PIL'} & set(sys.modules)"
@@ -121,7 +118,7 @@ def test_tiles_ensemble_compare_and_same_format(infer, ckpt, photos, tmp_path):
 
 @pytest.mark.slow
 def test_exported_files_give_the_same(infer, ckpt, photos, tmp_path):
-    from csd.deploy.export import export_checkpoint
+    from csd.export.exporter import export_checkpoint
 
     exported = tmp_path / "exported"
     for size in ("dynamic", "31x44", "96x96"):

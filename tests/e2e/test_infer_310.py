@@ -44,10 +44,10 @@ def models(reference, tmp_path_factory):
     from csd import runtime
 
     runtime.setup(device_target="CPU", seed=1)
-    from csd.deploy.export import export_network
-    from csd.deploy.lower import lower_mindir
+    from csd.checkpoints import load_csd_state
+    from csd.export.exporter import export_network
+    from csd.export.lower import lower_mindir
     from csd.nets import create_model
-    from csd.weights import load_csd_state
 
     folder = tmp_path_factory.mktemp("models")
     made = {}

@@ -1,24 +1,22 @@
 """Wrong input of every kind: one sentence that names the thing and the mend, and exit code 2."""
 
-import importlib.util
+import importlib
 import re
 import shutil
 import signal
 
 import pytest
 
+from csd.cli import PROGRAMS
 from csd.errors import run_main
 
 
 @pytest.fixture
 def call(request, capsys):
     """Function: run an entry point as its file does; (exit code, its one sentence)."""
-    root = request.config.rootpath
 
     def start(program, *arguments):
-        spec = importlib.util.spec_from_file_location(f"program_{program}", root / f"{program}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = importlib.import_module(PROGRAMS[program][0])
         code = run_main(module.main, [str(a) for a in arguments])
         said = capsys.readouterr().err
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -33,8 +31,8 @@ def call(request, capsys):
 def weights(tmp_path_factory):
     """A checkpoint of a small EDSR x2."""
     from csd import runtime
+    from csd.checkpoints import network_state, save_checkpoint
     from csd.nets import create_model
-    from csd.weights import network_state, save_checkpoint
 
     runtime.setup(device_target="CPU", seed=1)
     net = create_model("edsr", scale=2, n_feats=8, n_resblocks=1)

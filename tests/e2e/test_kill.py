@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from csd.checkpoints import load_checkpoint
 from csd.errors import InputError
-from csd.weights import load_checkpoint
 
 
 def _newest(folder):

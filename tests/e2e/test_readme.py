@@ -15,15 +15,24 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *ROOT.glob("
 def _commands(page: Path) -> list[str]:
     """Lines that start a program, continuation lines joined, from code blocks and table cells."""
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    found = re.findall(r"(?:^|`)\s*((?:python|bash) [\w./-]+\.(?:py|sh)[^`\n|]*)", text, re.M)
+    found = re.findall(
+        r"(?:^|`)\s*((?:python -m experiments\.\w+|(?:python|bash) [\w./-]+\.(?:py|sh))[^`\n|]*)",
+        text,
+        re.M,
+    )
     return [re.sub(r"\s+", " ", line.split(" #")[0]).strip() for line in found]
+
+
+def _runner(program: str) -> list[str]:
+    if program.startswith("experiments."):
+        return [sys.executable, "-m", program]
+    return [sys.executable if program.endswith(".py") else "bash", program]
 
 
 @lru_cache
 def _help(program: str) -> str:
-    runner = [sys.executable] if program.endswith(".py") else ["bash"]
     done = subprocess.run(
-        [*runner, program, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [*_runner(program), "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -38,8 +47,9 @@ def test_pages_have_commands():
 
 @pytest.mark.parametrize(("page", "line"), CASES)
 def test_command_is_known(page, line):
-    program = line.split()[1]
-    assert (ROOT / program).is_file(), f"{page}: {program} does not exist"
+    program = line.removeprefix("python -m ").split()[0 if " -m " in line else 1]
+    file = program.replace(".", "/") + ".py" if program.startswith("experiments.") else program
+    assert (ROOT / file).is_file(), f"{page}: {program} does not exist"
     for config in re.findall(r"configs/[\w.-]+\.yaml", line):
         assert (ROOT / config).is_file(), f"{page}: {config} does not exist"
     if program == "scripts/setup_env.sh":

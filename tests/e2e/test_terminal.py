@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from csd.weights import load_checkpoint
+from csd.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from csd.weights import load_checkpoint
+from csd.checkpoints import load_checkpoint
 
 
 def _step(folder):

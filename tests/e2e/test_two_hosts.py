@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from csd.weights import load_checkpoint
+from csd.checkpoints import load_checkpoint
 
 SCRIPT = "scripts/run_distribute_train.sh"
 

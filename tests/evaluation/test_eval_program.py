@@ -20,8 +20,8 @@ def run(*words, program="eval.py"):
 def checkpoint(tmp_path_factory):
     """An untrained EDSR x2 that says it was trained at two widths."""
     from csd import runtime
+    from csd.checkpoints import network_state, save_checkpoint
     from csd.nets import create_model
-    from csd.weights import network_state, save_checkpoint
 
     runtime.setup(device_target="CPU", seed=1)
     net = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)

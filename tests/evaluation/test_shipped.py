@@ -7,7 +7,8 @@ import pytest
 
 import csd
 from csd.data import benchmark_pairs, read_image
-from csd.evaluation import psnr_y, restore
+from csd.evaluation import psnr_y
+from csd.inference import restore
 
 pytestmark = pytest.mark.slow
 
@@ -20,14 +21,14 @@ GAIN = {2: {0.25: 0.4, 1.0: 1.6}, 4: {0.25: 0.6, 1.0: 1.05}}
 
 
 def test_what_is_shipped_is_what_is_offered():
-    from csd.deploy.upscaler import SHIPPED_SCALES
+    from csd.inference.upscaler import SHIPPED_SCALES
 
     assert 4 in SCALES and set(SCALES) <= set(SHIPPED_SCALES)
 
 
 @pytest.fixture(params=[(scale, width) for scale in SCALES for width in WIDTHS], ids=str)
 def upscaler(request, mindspore_cpu):
-    from csd.deploy.upscaler import open_upscaler, shipped_checkpoint
+    from csd.inference.upscaler import open_upscaler, shipped_checkpoint
 
     scale, width = request.param
     return open_upscaler(shipped_checkpoint(scale), width=width)
@@ -80,9 +81,9 @@ def test_ensemble_is_better(upscaler, reference):
 
 def _gains(data_dir, scale):
     """Name of each photograph -> width -> PSNR-Y over bicubic; the mean of all under ""."""
-    from csd.deploy.upscaler import shipped_checkpoint
+    from csd.checkpoints import load_network
     from csd.evaluation import bicubic_method, evaluate, network_methods
-    from csd.weights import load_network
+    from csd.inference.upscaler import shipped_checkpoint
 
     net, _ = load_network(shipped_checkpoint(scale))
     methods = [bicubic_method(scale), *network_methods(net, WIDTHS)]

@@ -12,8 +12,8 @@ NETS = [(name, scale) for name in ("edsr", "rcan", "carn") for scale in (2, 3, 4
 def test_output_agrees(name, scale, reference, mindspore_cpu):
     import mindspore as ms
 
+    from csd.checkpoints import load_csd_state
     from csd.nets import create_model, extract_student
-    from csd.weights import load_csd_state
 
     hyper = json.loads((reference / "config.json").read_text())["models"][f"{name}_x{scale}"]
     data = np.load(reference / f"{name}_x{scale}.npz")

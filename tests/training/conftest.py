@@ -52,10 +52,10 @@ def run(monkeypatch):
     import signal
 
     from csd.config import TRAIN, load_config
-    from csd.training import recipe, train
+    from csd.training import build, train
     from csd.training.interrupt import StopVote
 
-    monkeypatch.setitem(recipe.VGG_LAYERS, "vgg16", NARROW_VGG)
+    monkeypatch.setitem(build.VGG_LAYERS, "vgg16", NARROW_VGG)
 
     def start(argv: list[str], stop_at: int = 0):
         def vote(_self, step, stop):

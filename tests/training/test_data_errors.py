@@ -59,7 +59,7 @@ def test_sink_on_a_cpu(settings, run):
 
 def test_more_workers_than_cores_are_as_many_as_there_are(settings, run):
     """The framework refuses them; a configuration of a larger machine runs here as well."""
-    from csd.weights import load_checkpoint
+    from csd.checkpoints import load_checkpoint
 
     few = load_checkpoint(run(settings()) / "last.ckpt").params
     many = settings("--data.workers=1000")

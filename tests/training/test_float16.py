@@ -84,7 +84,7 @@ def create(level):
     """The step of the trained network as `level` has it on a device; "O0" rounds nothing."""
     from csd import runtime
     from csd.config import TRAIN, load_config
-    from csd.training.recipe import create_network, create_step
+    from csd.training.build import create_network, create_step
 
     device = runtime.setup(device_target="CPU", seed=1)
     config = load_config(TRAIN, [
@@ -144,8 +144,9 @@ def train(step, batches):
 
 def validate(net, pairs):
     """(mean PSNR-Y of each width, the outputs) as validation computes them."""
-    from csd.evaluation import make_runner, psnr_y
-    from csd.evaluation.restore import to_uint8
+    from csd.evaluation import psnr_y
+    from csd.inference import make_runner
+    from csd.inference.tiling import to_uint8
 
     net.set_train(False)
     scores, outputs = [], []
@@ -230,7 +231,7 @@ def test_features_are_far_from_the_largest_float16(images, vgg_input):
     from mindspore import nn, ops
 
     from csd import runtime
-    from csd.training.recipe import create_encoder
+    from csd.training.build import create_encoder
 
     runtime.setup(device_target="CPU", seed=1)
     encoder = create_encoder(EasyDict(vgg="hed", vgg_input=vgg_input))

@@ -25,8 +25,8 @@ def config(tmp_path):
 def saved(config, mindspore_cpu):
     """Function: save checkpoints of these steps; returns the folder, the network and its state."""
     from csd.runtime import Runtime
+    from csd.training.build import create_network, create_step, step_state
     from csd.training.folder import Progress, prepare_folder, save_run
-    from csd.training.recipe import create_network, create_step, step_state
 
     prepare_folder(config)
     folder = Path(config.runtime.output_dir)

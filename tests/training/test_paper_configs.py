@@ -69,7 +69,7 @@ def test_settings_are_the_papers(name, scale, recipe):
 @pytest.mark.parametrize(("name", "scale"), COUNTS)
 def test_networks_have_the_papers_parameters(name, scale, mindspore_cpu):
     from csd.nets import create_model
-    from csd.training.recipe import create_network
+    from csd.training.build import create_network
 
     # x3 has no recipe of its own: that of x4 with another scale.
     given = (name, scale, "csd") if scale in SCALES else (name, 4, "csd", f"--scale={scale}")
@@ -96,7 +96,7 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
     import mindspore as ms
 
     from csd.runtime import Runtime
-    from csd.training.recipe import check_recipe, create_network, create_step
+    from csd.training.build import check_recipe, create_network, create_step
 
     config = _load(
         name, scale, recipe, "--teacher=none", "--vgg=random", "--train.batch_size=1",
@@ -125,7 +125,7 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_recipe_passes_its_checks(file, tmp_path):
     """Once teacher and VGG weights are given, which no recipe can bring."""
-    from csd.training.recipe import check_recipe
+    from csd.training.build import check_recipe
 
     teacher = tmp_path / "teacher.ckpt"
     teacher.touch()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from csd.weights import load_checkpoint
+from csd.checkpoints import load_checkpoint
 
 
 def _weights(run, settings, tmp_path, *extra, **kind):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from csd.checkpoints import load_checkpoint
 from csd.errors import InputError, WorkError
 from csd.training.interrupt import Interrupted
 from csd.training.log import read_rows
-from csd.weights import load_checkpoint
 
 
 def _losses(folder):

@@ -21,10 +21,10 @@ def steps(request):
 def _build(steps, **options):
     from mindspore import nn
 
+    from csd.checkpoints import load_csd_state
     from csd.losses import CSDObjective
     from csd.nets import VGGEncoder, create_model
     from csd.training import CSDTrainOneStep
-    from csd.weights import load_csd_state
 
     config, data = steps
     hyper = {k: config[k] for k in ("n_feats", "n_resblocks", "res_scale")}
@@ -100,7 +100,7 @@ def test_non_finite_steps_change_nothing(steps, scaler, mindspore_cpu):
     """`select` is the form for accelerators, which puts back instead of branching."""
     import mindspore as ms
 
-    from csd.training.recipe import step_state
+    from csd.training.build import step_state
     from csd.training.step import create_loss_scaler
 
     _, data = steps

@@ -14,19 +14,19 @@ from PIL import Image
 
 from csd.data import image_size
 from csd.data.formats import explain_image_error
-from csd.deploy.upscaler import Upscaler
 from csd.errors import InputError, WorkError
-from csd.evaluation import (
+from csd.inference import (
     DEFAULT_TILE,
-    Photo,
+    ImageFile,
     count_tiles,
-    read_photo,
-    restore_photo,
+    read_image_file,
     tile_plan,
-    write_photo,
+    upscale_image,
+    write_image_file,
 )
-from csd.evaluation.compare import as_rgb8
-from csd.evaluation.restore import Runner
+from csd.inference.images import as_rgb8
+from csd.inference.tiling import Runner
+from csd.inference.upscaler import Upscaler
 
 MEGABYTE = 1 << 20
 # What a page shows; the download has every pixel.
@@ -50,7 +50,7 @@ class Session:
     """A network that is ready, the limits of what it is given, and the folder of its results.
 
     Args:
-        upscaler: from `csd.deploy.upscaler.open_upscaler`.
+        upscaler: from `csd.inference.upscaler.open_upscaler`.
         folder: an existing folder; each result gets a folder of its own below it.
         max_bytes, max_pixels: largest upload.
     """
@@ -118,7 +118,7 @@ class Session:
 
     def _restore(self, path: Path, width: float, progress: Callable | None) -> Answer:
         up, started = self.upscaler, time.monotonic()
-        photo = read_photo(path)
+        photo = read_image_file(path)
         tile, _ = tile_plan(up.size, DEFAULT_TILE)
         total, done = count_tiles(*photo.size, tile), 0
 
@@ -130,7 +130,7 @@ class Session:
 
         if width not in self._runners:
             self._runners[width] = up.at(width)
-        restored = restore_photo(
+        restored = upscale_image(
             self._runners[width], photo, scale=up.scale, size=up.size, progress=step
         )
         seconds = time.monotonic() - started
@@ -138,7 +138,7 @@ class Session:
             shutil.rmtree(self._results.popleft(), ignore_errors=True)
         self._results.append(Path(tempfile.mkdtemp(dir=self.folder)))
         target = self._results[-1] / f"{_plain(path.stem)}_x{up.scale}.png"
-        write_photo(target, restored)
+        write_image_file(target, restored)
         (low, across), (high, wide) = photo.size, restored.size
         facts = [
             f"{across} x {low} → {wide} x {high} pixels",
@@ -155,14 +155,14 @@ def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:60] or "photo"
 
 
-def _preview_size(photo: Photo) -> tuple[int, int]:
+def _preview_size(photo: ImageFile) -> tuple[int, int]:
     """(width, height) of what is shown: the photograph, no side longer than `_PREVIEW_SIDE`."""
     height, width = photo.size
     share = min(1.0, _PREVIEW_SIDE / max(height, width))
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def _preview(photo: Photo, size: tuple[int, int]) -> np.ndarray:
+def _preview(photo: ImageFile, size: tuple[int, int]) -> np.ndarray:
     """uint8 (H, W, 3) of that size, bicubic, on light grey where the photograph is transparent."""
     image = Image.fromarray(as_rgb8(photo))
     if photo.alpha is not None:

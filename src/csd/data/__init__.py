@@ -1,7 +1,8 @@
 """Images on disk to batches: readers, MATLAB's bicubic, the decoded store, the training stream."""
 
-from csd.data.decode import read_photo
-from csd.data.encode import write_photo
+from csd.data.decode import read_image_file
+from csd.data.encode import write_image_file
+from csd.data.image_file import ImageFile
 from csd.data.images import image_size, read_image, write_png
 from csd.data.imresize import imresize_bicubic, imresize_pillow, modcrop, resize_matrix
 from csd.data.layouts import (
@@ -12,13 +13,12 @@ from csd.data.layouts import (
     find_pairs,
     load_pair,
 )
-from csd.data.photo import Photo
 from csd.data.pipeline import draw_negatives, sample_batch, train_dataset
 from csd.data.store import Store, open_store
 
 __all__ = [
+    "ImageFile",
     "Pair",
-    "Photo",
     "Store",
     "benchmark_pairs",
     "check_pair",
@@ -32,10 +32,10 @@ __all__ = [
     "modcrop",
     "open_store",
     "read_image",
-    "read_photo",
+    "read_image_file",
     "resize_matrix",
     "sample_batch",
     "train_dataset",
-    "write_photo",
+    "write_image_file",
     "write_png",
 ]

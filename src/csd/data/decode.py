@@ -1,4 +1,4 @@
-"""Any image file as a `Photo`: the one place where programs decode images."""
+"""Any image file as a `ImageFile`: the one place where programs decode images."""
 
 import warnings
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import BinaryIO, TypeVar
 
 from csd.data import pillow_files, png, pnm, tiff
 from csd.data.formats import explain_image_error, find_format, open_image_file
-from csd.data.photo import Photo
+from csd.data.image_file import ImageFile
 from csd.errors import CSDError
 
 # Pillow's remarks on odd files. Not for the time of a call: images are decoded in threads, which
@@ -41,7 +41,7 @@ def _on_file(path: Path, work: Callable[[BinaryIO, Path, str], _Result]) -> _Res
         raise explain_image_error(path, error) from error
 
 
-def _read(file: BinaryIO, path: Path, kind: str) -> Photo:
+def _read(file: BinaryIO, path: Path, kind: str) -> ImageFile:
     reader = _READERS.get(kind)
     return reader(file, path) if reader else pillow_files.read_pillow(file, path, kind)
 
@@ -51,8 +51,8 @@ def _size(file: BinaryIO, path: Path, kind: str) -> tuple[int, int]:
     return reader(file, path) if reader else pillow_files.pillow_size(file, path, kind)
 
 
-def read_photo(path: str | Path) -> Photo:
-    """Read an image with all that `Photo` holds; of several frames the first.
+def read_image_file(path: str | Path) -> ImageFile:
+    """Read an image with all that `ImageFile` holds; of several frames the first.
 
     Raises:
         InputError: names a file that is missing, empty, damaged, no image, too large, no regular
@@ -66,6 +66,6 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """(H, W) of an image from its header, upright; the pixels are not decoded.
 
     Raises:
-        InputError: as `read_photo`, as far as the header shows it.
+        InputError: as `read_image_file`, as far as the header shows it.
     """
     return _on_file(Path(path), _size)

@@ -1,4 +1,4 @@
-"""A `Photo` into a file of any format that is written here."""
+"""A `ImageFile` into a file of any format that is written here."""
 
 import struct
 from dataclasses import replace
@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
+from csd.data.image_file import ImageFile
 from csd.data.images import whole_file
-from csd.data.photo import Photo
 from csd.data.png_writer import encode_png
 from csd.errors import InputError
 
@@ -33,7 +33,7 @@ _SRGB_CHRM = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000,
 _SRGB_CICP = bytes([1, 13, 0, 1])
 
 
-def write_photo(path: str | Path, photo: Photo) -> list[str]:
+def write_image_file(path: str | Path, photo: ImageFile) -> list[str]:
     """Write an image in the format of the path's suffix: a temporary name, then renamed.
 
     Returns what the format could not hold, in sentences.
@@ -55,7 +55,7 @@ def write_photo(path: str | Path, photo: Photo) -> list[str]:
         return _encode(file, photo, path.suffix.lower())
 
 
-def _unusual_colour(photo: Photo) -> str:
+def _unusual_colour(photo: ImageFile) -> str:
     """The PNG chunks that make the colours other than sRGB, by name; empty where none does."""
     chunks = dict(photo.png_colour)
     if chunks.get(b"cICP", _SRGB_CICP) != _SRGB_CICP:
@@ -69,7 +69,7 @@ def _unusual_colour(photo: Photo) -> str:
     return ", ".join(kind.decode() for kind in odd)
 
 
-def _encode(file: BinaryIO, photo: Photo, suffix: str) -> list[str]:
+def _encode(file: BinaryIO, photo: ImageFile, suffix: str) -> list[str]:
     kind, holds_alpha, _ = _FORMATS[suffix]
     if kind == "PNG":
         encode_png(file, photo.planes(), photo.icc, photo.png_colour)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from csd.data.decode import image_size, read_photo
+from csd.data.decode import image_size, read_image_file
 from csd.data.png_writer import encode_png
 from csd.errors import WorkError
 from csd.files import new_file
@@ -29,9 +29,9 @@ def read_image(path: str | Path) -> np.ndarray:
     image reads the same with and without the channel. Of several frames the first is read.
 
     Raises:
-        InputError, WorkError: as `read_photo`.
+        InputError, WorkError: as `read_image_file`.
     """
-    pixels = read_photo(path).pixels
+    pixels = read_image_file(path).pixels
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from csd.data.formats import NEEDS_HEIF, check_pixels
+from csd.data.image_file import ImageFile, make_photo, valid_orientation
 from csd.data.opencv import decode_deep
-from csd.data.photo import Photo, make_photo, valid_orientation
 from csd.data.samples import to_full_range
 from csd.errors import InputError
 
@@ -82,7 +82,7 @@ def _planes(image: Image.Image, icc: bytes | None) -> np.ndarray:
     return np.asarray(image.convert(wanted))
 
 
-def read_pillow(file: BinaryIO, path: Path, kind: str) -> Photo:
+def read_pillow(file: BinaryIO, path: Path, kind: str) -> ImageFile:
     """An image of Pillow's format `kind`. Of a TIFF file the orientation is left to the caller."""
     notes, colour = [], []
     if kind == "AVIF":
@@ -138,7 +138,7 @@ def _siz_depths(file: BinaryIO) -> set[int]:
     return set(head[place + 42 : place + 42 + 3 * count : 3])
 
 
-def read_jpeg2000(file: BinaryIO, path: Path) -> Photo:
+def read_jpeg2000(file: BinaryIO, path: Path) -> ImageFile:
     """JPEG 2000 of 1 to 8 or of 16 bits a channel.
 
     Raises:
@@ -173,7 +173,7 @@ def _open_heif(file: BinaryIO, path: Path):
     return heif
 
 
-def read_heif(file: BinaryIO, path: Path) -> Photo:
+def read_heif(file: BinaryIO, path: Path) -> ImageFile:
     """HEIC of 8, 10 or 12 bits; 10 and 12 become 16. libheif turns it upright itself."""
     head = file.read(_HEAD_BYTES)
     file.seek(0)

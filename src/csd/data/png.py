@@ -17,8 +17,8 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from csd.data.formats import check_pixels
+from csd.data.image_file import ImageFile, exif_orientation, make_photo, xmp_orientation
 from csd.data.opencv import decode_deep
-from csd.data.photo import Photo, exif_orientation, make_photo, xmp_orientation
 from csd.data.png_writer import SIGNATURE, write_chunk
 
 # Chunks that say how the numbers are meant; written again as they are.
@@ -192,7 +192,7 @@ def _with_key(planes: np.ndarray, parts: _Parts) -> np.ndarray:
     return np.dstack([planes, np.where(opaque, full, 0).astype(planes.dtype)])
 
 
-def read_png(file: BinaryIO, path: Path) -> Photo:
+def read_png(file: BinaryIO, path: Path) -> ImageFile:
     """Any PNG file; of an animation the still image that it holds for other programs."""
     parts = _scan(file, path, pixels=True)
     if parts.colour == _PALETTE and not parts.chunks.get(b"PLTE"):

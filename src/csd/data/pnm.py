@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from csd.data.formats import check_pixels
-from csd.data.photo import Photo, make_photo
+from csd.data.image_file import ImageFile, make_photo
 from csd.data.samples import to_full_range, unpack_bits
 
 _MAX_HEADER = 1 << 16
@@ -66,7 +66,7 @@ def _raster(file: BinaryIO, kind: int, shape: tuple[int, int, int], top: int) ->
     return values.reshape(shape)
 
 
-def read_pnm(file: BinaryIO, path: Path) -> Photo:
+def read_pnm(file: BinaryIO, path: Path) -> ImageFile:
     """P1 to P6; a maximum value up to 255 gives uint8, above it uint16, in full range."""
     kind, width, height, top, place = _header(file, path)
     file.seek(place)

@@ -17,8 +17,8 @@ from typing import BinaryIO
 import numpy as np
 
 from csd.data.formats import check_pixels
+from csd.data.image_file import ImageFile, make_photo, valid_orientation
 from csd.data.libtiff import expand_with_libtiff
-from csd.data.photo import Photo, make_photo, valid_orientation
 from csd.data.samples import to_full_range, unpack_bits, unpremultiply
 from csd.errors import InputError
 
@@ -304,7 +304,7 @@ def _to_planes(stored: np.ndarray, page, layout: _Layout) -> np.ndarray:
     return planes
 
 
-def read_tiff(file: BinaryIO, path: Path) -> Photo:
+def read_tiff(file: BinaryIO, path: Path) -> ImageFile:
     """The first image of a TIFF or BigTIFF file.
 
     Raises:

@@ -12,7 +12,7 @@ from csd.data import Pair, imresize_bicubic, imresize_pillow, load_pair, write_p
 from csd.errors import InputError
 from csd.evaluation.complexity import count_parameters, multiply_adds
 from csd.evaluation.metrics import psnr_rgb, psnr_y, ssim_y
-from csd.evaluation.restore import Runner, make_runner, restore
+from csd.inference.tiling import Runner, make_runner, restore
 
 Load = Callable[[Pair, int], tuple[np.ndarray, np.ndarray]]
 

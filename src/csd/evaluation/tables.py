@@ -6,8 +6,8 @@ import json
 import math
 from pathlib import Path
 
-from csd.errors import InputError, WorkError
-from csd.files import write_new
+from csd.errors import InputError
+from csd.files import write_text
 
 # PSNR-Y / SSIM-Y of CSD (arXiv 2105.11683), table 2: EDSR 32 x 256, x4, with self-ensemble.
 _PAPER_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -29,18 +29,6 @@ def _jsonable(value):
     if isinstance(value, (list, tuple)):
         return [_jsonable(entry) for entry in value]
     return value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file under a temporary name, then rename it; WorkError where that fails."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_new(temporary, text)
-        temporary.replace(path)
-    except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def write_metrics(output_dir: str | Path, metrics: dict) -> None:

@@ -1,7 +1,7 @@
 """The training step, its recipes, and the loop around it."""
 
+from csd.training.build import create_step
 from csd.training.loop import train
-from csd.training.recipe import create_step
 from csd.training.schedule import learning_rates
 from csd.training.step import CSDTrainOneStep
 

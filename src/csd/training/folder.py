@@ -22,12 +22,18 @@ import mindspore as ms
 import numpy as np
 from easydict import EasyDict
 
+from csd.checkpoints import (
+    Checkpoint,
+    load_checkpoint,
+    load_csd_state,
+    network_state,
+    save_checkpoint,
+)
 from csd.config import plain, save_yaml
 from csd.errors import InputError, WorkError
 from csd.files import lock_file, new_file, write_new
 from csd.nets import SlimmableSR
 from csd.runtime import Runtime
-from csd.weights import Checkpoint, load_checkpoint, load_csd_state, network_state, save_checkpoint
 
 # Keys that may change between a run and its continuation without changing what it computes. The
 # number of devices is none of them: the data go on behind the samples consumed.

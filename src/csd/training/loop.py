@@ -12,6 +12,13 @@ from easydict import EasyDict
 from csd import runtime as rt
 from csd.data import find_pairs, open_store, train_dataset
 from csd.errors import InputError, WorkError
+from csd.training.build import (
+    check_recipe,
+    create_network,
+    create_step,
+    step_state,
+    trained_widths,
+)
 from csd.training.folder import (
     Progress,
     newest_good,
@@ -25,13 +32,6 @@ from csd.training.folder import (
 from csd.training.interrupt import Interrupted, StopRequest, StopVote
 from csd.training.log import RunLog, progress_bar, val_column
 from csd.training.profile import UNPROFILED, profiled
-from csd.training.recipe import (
-    check_recipe,
-    create_network,
-    create_step,
-    step_state,
-    trained_widths,
-)
 from csd.training.schedule import learning_rates
 from csd.training.step import LOSSES
 from csd.training.validation import Validation

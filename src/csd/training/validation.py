@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from csd.data import Pair, open_store
-from csd.evaluation import make_runner, validate
+from csd.evaluation import validate
+from csd.inference import make_runner
 from csd.nets import SlimmableSR
 from csd.runtime import Runtime
 

@@ -1,0 +1,280 @@
+"""The laboratory from its configuration to its report.
+
+    OUT/teacher/             run folder of the teacher that all cells start from, metrics.json
+    OUT/cells/<reading>/<recipe>/seed<N>/   the same of a cell; cell.json says what it must match
+    OUT/calibration.json     milliseconds per step, and the steps of equal time
+    OUT/results.json, report.md, report.html
+
+A cell is finished when its metrics.json is there. Everything else is made again from these files.
+"""  # fmt: skip
+
+import fcntl
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from easydict import EasyDict
+
+from csd.config import plain, save_yaml
+from csd.errors import InputError, WorkError
+from csd.evaluation.tables import read_metrics
+from csd.files import lock_file, write_text
+from experiments import calibration, plan
+from experiments.plan import STEPS, TIME, Cell
+from experiments.processes import Job, last_error, run_jobs, shares, stop_on_signals
+from experiments.results import collect, write_results
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Commands that start train.py and eval.py, without their arguments."""
+
+    train: Sequence[str]
+    evaluate: Sequence[str]
+
+
+def run_lab(config: EasyDict, programs: Programs, command: str = "") -> Path:
+    """Train, evaluate and compare what `config` says; go on where an earlier call stopped.
+
+    Args:
+        command: how the reader of the report can do the same; only printed there.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        InputError: wrong settings, or an output folder of a laboratory with other settings.
+        WorkError: the teacher or some cells failed; all that could be done is done.
+        Stopped: SIGINT or SIGTERM; nothing that was trained is lost.
+    """
+    plan.check_plan(config)
+    _check_recipes(config)
+    with stop_on_signals(), _Lab(config, programs, command) as lab:
+        lab.teach()
+        lab.run(plan.step_cells(config))
+        if TIME in config.lab.fair:
+            lab.run(lab.calibrated_cells())
+        lab.conclude()
+    return lab.folder
+
+
+def _check_recipes(config: EasyDict) -> None:
+    """Raise, before hours of training, what train.py would raise in the midst of them."""
+    from csd.checkpoints import read_vgg
+    from csd.training.build import check_recipe
+
+    for recipe in config.lab.recipes:
+        made = plan.cell_config(config, Cell(STEPS, recipe, 0, config.lab.steps), "none", Path())
+        try:
+            check_recipe(made)
+            if made.train.recipe == "csd" and made.loss.vgg != "random":
+                read_vgg(made.loss.vgg)
+        except InputError as error:
+            raise InputError(f"recipe {recipe}: {error}") from None
+
+
+class _Lab:
+    """The laboratory's state, so that each of its stages is one short method."""
+
+    def __init__(self, config: EasyDict, programs: Programs, command: str):
+        self.config, self.programs, self.command = config, programs, command
+        self.folder = Path(config.runtime.output_dir)
+        self.photographs = plan.digest_of_photographs(config)
+        self.failed: dict[str, str] = {}
+        self.seconds: dict[tuple[str, str], list[float]] = {}  # (reading, recipe): of whole cells
+        self.parts = shares(config.lab.jobs)
+        self.done = 0
+        seeds, recipes = len(dict.fromkeys(config.lab.seeds)), len(config.lab.recipes)
+        self.total = seeds * recipes + seeds * (recipes - 1) * (TIME in config.lab.fair)
+
+    def __enter__(self) -> "_Lab":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.lock = lock_file(self.folder / ".lock")
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {self.folder}: {error.strerror or error}; choose another "
+                f"--output_dir"
+            ) from None
+        try:  # the children hold it as well: what a killed laboratory left must end first
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.lock.close()
+            raise InputError(
+                f"another laboratory works in {self.folder}, or is still ending; wait for it, or "
+                f"choose another --output_dir"
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.close()
+
+    def teach(self) -> None:
+        """The teacher, unless one was given, and its scores."""
+        given = self.config.train.teacher
+        folder = self.folder / "teacher"
+        made = plan.teacher_config(self.config, folder)
+        digest = plan.digest_of_file(Path(given)) if given else ""
+        self.match(folder, "teacher", plan.fingerprint(made, self.photographs, digest))
+        self.teacher = Path(given) if given else folder / "last.ckpt"
+        if not self.is_finished(folder):
+            commands = [] if given else [self.train_command(folder, made)]
+            commands.append(self.eval_command(folder, self.teacher, 1.0))
+            steps = self.config.lab.teacher_steps
+            say(f"teacher: evaluating {given}" if given else f"teacher: {steps} steps")
+            job = Job("teacher", commands, folder / "log.txt")
+            run_jobs([job], shares(1), self.teacher_ended, [self.lock.fileno()])
+        self.teacher_digest = plan.digest_of_file(self.teacher)
+
+    def teacher_ended(self, job: Job, code: int, seconds: float) -> None:
+        if code:
+            raise WorkError(f"the teacher failed: {last_error(job.log)} (all of it: {job.log})")
+        say(f"teacher: done in {_duration(seconds)}")
+
+    def run(self, cells: list[Cell]) -> None:
+        """Train and evaluate the cells that are not finished."""
+        jobs = {}
+        for cell in cells:
+            folder = self.cell_folder(cell)
+            made = plan.cell_config(self.config, cell, str(self.teacher), folder)
+            uses = made.train.teacher != "none"
+            mark = plan.fingerprint(made, self.photographs, self.teacher_digest if uses else "")
+            self.match(folder, f"cell {cell.name}", mark)
+            if self.is_finished(folder):
+                self.done += 1
+                continue
+            width = plan.stored_width(self.config, cell.recipe)
+            commands = [
+                self.train_command(folder, made),
+                self.eval_command(folder, folder / "last.ckpt", width),
+            ]
+            jobs[cell.name] = (Job(cell.name, commands, folder / "log.txt"), cell)
+        if cells and len(jobs) < len(cells):
+            say(
+                f"equal {cells[0].reading}: {len(cells) - len(jobs)} of {len(cells)} cells are done"
+            )
+        self.waiting = {name: cell for name, (_, cell) in jobs.items()}
+        queue = [job for job, _ in jobs.values()]
+        run_jobs(queue, self.parts, self.cell_ended, [self.lock.fileno()])
+
+    def cell_ended(self, job: Job, code: int, seconds: float) -> None:
+        cell = self.waiting.pop(job.name)
+        self.done += 1
+        if code:
+            self.failed[cell.name] = last_error(job.log)
+            say(f"[{self.done}/{self.total}] {cell.name} FAILED: {self.failed[cell.name]} "
+                f"(all of it: {job.log})")  # fmt: skip
+            return
+        self.seconds.setdefault((cell.reading, cell.recipe), []).append(seconds)
+        folder = self.cell_folder(cell)
+        metrics = read_metrics(folder / "metrics.json")
+        scores = ", ".join(
+            f"{name} {result['psnr_y']:.2f} dB"
+            for name, result in metrics["runs"][-1]["sets"].items()
+        )
+        say(f"[{self.done}/{self.total}] {cell.name}: {cell.steps} steps, {scores}, "
+            f"{_duration(seconds)}; {self.outlook()}")  # fmt: skip
+        self.write()
+
+    def outlook(self) -> str:
+        """How long the rest is expected to take, from the cells that ended in this call."""
+        known = {key: sum(values) / len(values) for key, values in self.seconds.items()}
+        mean = sum(known.values()) / len(known)
+        reference = known.get((STEPS, plan.REFERENCE), mean)
+        rest = [known.get((c.reading, c.recipe), reference if c.reading == TIME else mean)
+                for c in self.waiting.values()]  # fmt: skip
+        rest += [reference] * max(0, self.total - self.done - len(self.waiting))
+        left = sum(rest) / len(self.parts)
+        end = time.strftime("%H:%M", time.localtime(time.time() + left))
+        return f"about {_duration(left)} left, until {end}" if rest else "that was the last"
+
+    def calibrated_cells(self) -> list[Cell]:
+        """The cells of equal time, once the cells of equal steps have told how fast they are."""
+        folders = {
+            recipe: [
+                self.cell_folder(cell)
+                for cell in plan.step_cells(self.config)
+                if cell.recipe == recipe and cell.name not in self.failed
+            ]
+            for recipe in self.config.lab.recipes
+        }
+        table = calibration.calibrate(self.folder / "calibration.json", self.config, folders)
+        for recipe in self.config.lab.recipes:
+            if recipe not in table["steps"]:
+                self.failed[f"{TIME}/{recipe}"] = "its steps could not be timed"
+        return plan.time_cells(self.config, table["steps"])
+
+    def write(self) -> None:
+        """Results and report of what is finished by now."""
+        results = collect(self.config, self.folder, self.failed, self.command)
+        write_results(self.folder, results)
+
+    def conclude(self) -> None:
+        """The last report; WorkError that names the cells that failed."""
+        self.write()
+        say(f"written: {self.folder / 'report.html'}, report.md, results.json")
+        if self.failed:
+            raise WorkError(
+                f"{len(self.failed)} of {self.total} cells failed: {', '.join(self.failed)}; mend "
+                f"what their log.txt says and give the same command"
+            )
+
+    def cell_folder(self, cell: Cell) -> Path:
+        return self.folder / "cells" / cell.name
+
+    def match(self, folder: Path, what: str, wanted: dict[str, Any]) -> None:
+        """Write down what the folder's run is of, or see that it is that already."""
+        file = folder / "cell.json"
+        if not file.is_file():
+            if (folder / "checkpoints").is_dir() or (folder / "metrics.json").is_file():
+                raise InputError(
+                    f"{folder} holds a run of something else; choose another --output_dir"
+                )
+            write_text(file, json.dumps(wanted, indent=1) + "\n")
+            return
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(f"{file} is damaged; remove {folder} to train that again") from None
+        changes = ", ".join(plan.differences(found, wanted))
+        if changes:
+            raise InputError(
+                f"{what} was trained with other settings ({changes}); undo that, choose another "
+                f"--output_dir, or remove {folder}"
+            )
+
+    def is_finished(self, folder: Path) -> bool:
+        """Whether the folder's run is trained and scored on all the sets asked for."""
+        file = folder / "metrics.json"
+        if not file.is_file():
+            return False
+        there = read_metrics(file)["runs"][-1]["sets"]
+        return all(name in there for name in plan.set_names(self.config))
+
+    def train_command(self, folder: Path, config: EasyDict) -> list[str]:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_yaml(EasyDict(plain(config)), folder / "cell.yaml")
+        return [*self.programs.train, "--config", str(folder / "cell.yaml")]
+
+    def eval_command(self, folder: Path, ckpt: Path, width: float) -> list[str]:
+        config = self.config
+        return [
+            *self.programs.evaluate, f"--ckpt={ckpt}", f"--width={width}",
+            f"--data_dir={config.lab.benchmark_dir}", f"--sets={','.join(config.lab.sets)}",
+            f"--output_dir={folder}", f"--cache_dir={config.data.cache_dir}",
+            f"--device_target={config.runtime.device_target}",
+        ]  # fmt: skip
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,81 @@
+"""A web page that up-scales photographs: `python tools/app.py --help`."""
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from csd.errors import InputError
+from csd.files import temporary_folder
+
+DESCRIPTION = """Serve a web page: drop a photograph, choose the network, compare before and after
+with a slider, download the result. Only this machine can open it unless --host says otherwise.
+
+  python tools/app.py                          the network that comes along
+  python tools/app.py --ckpt best.ckpt --port 8000
+
+Needs Gradio: pip install -e '.[app]'."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    cli = argparse.ArgumentParser(
+        prog="app.py",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    cli.add_argument(
+        "--ckpt", default="", help="checkpoint, .mindir or .onnx; else the shipped one"
+    )
+    cli.add_argument("--scale", type=int, choices=(2, 4), help="of the shipped checkpoint (4)")
+    cli.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    cli.add_argument("--port", type=int, default=7860, help="%(default)s; 0: any free one")
+    cli.add_argument("--max_mb", type=float, default=20, help="largest upload (%(default)s)")
+    cli.add_argument(
+        "--max_megapixels", type=float, default=4, help="largest photograph (%(default)s)"
+    )
+    cli.add_argument(
+        "--device_target", choices=("auto", "Ascend", "GPU", "CPU"), default="auto", help="auto"
+    )
+    cli.add_argument("--cache_dir", default="", help="uploads and results, removed at the end")
+    return cli
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parser().parse_args(list(argv))
+    if not 0 <= options.port <= 65535:
+        raise InputError(f"--port must be between 0 and 65535, not {options.port}")
+    if not (options.max_mb > 0 and options.max_megapixels > 0):
+        raise InputError("--max_mb and --max_megapixels must be above 0")
+
+    from csd import runtime
+    from csd.app.page import load_gradio, serve
+
+    root = runtime.cache_folder(options.cache_dir)
+    try:
+        (root / "app").mkdir(parents=True, exist_ok=True)
+        held = contextlib.ExitStack()
+        folder = held.enter_context(temporary_folder(root / "app", "session-"))
+    except OSError as error:
+        raise InputError(f"{root} cannot be written ({error.strerror}); use --cache_dir") from None
+    # Ended by a service manager, too, uploads and results are removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with held:
+        load_gradio(str(folder))
+        runtime.setup(options.device_target)
+        from csd.app.session import MEGABYTE, Session
+        from csd.inference.upscaler import open_upscaler, shipped_checkpoint
+
+        ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
+        session = Session(
+            open_upscaler(ckpt, scale=options.scale),
+            folder,
+            max_bytes=int(options.max_mb * MEGABYTE),
+            max_pixels=int(options.max_megapixels * 1e6),
+        )
+        page = serve(session, host=options.host, port=options.port)
+        print(f"open {page.local_url} in a browser; Ctrl-C ends", flush=True)
+        page.block_thread()
+    return 0

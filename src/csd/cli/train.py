@@ -1,0 +1,26 @@
+"""Train a teacher, a student, both jointly, or by contrastive self-distillation (CSD)."""
+
+from collections.abc import Sequence
+
+from easydict import EasyDict
+
+from csd.config import TRAIN, load_config
+
+
+def output_dir(config: EasyDict) -> str:
+    """Where a run goes that was not told where: `output/csd_edsr_x4`."""
+    name = f"{config.train.recipe}_{config.model.name}_x{config.model.scale}"
+    return config.runtime.output_dir or f"output/{name}"
+
+
+def main(argv: Sequence[str]) -> int:
+    config = load_config(TRAIN, argv, __doc__)
+    config.runtime.output_dir = output_dir(config)
+
+    from csd import runtime
+
+    runtime.prepare_environment()  # before anything imports MindSpore
+    from csd.training import train
+
+    train(config)
+    return 0

@@ -1,1 +1,0 @@
-"""From a checkpoint to a file that runs elsewhere: dense student, MINDIR / AIR / ONNX, checks."""

@@ -1,0 +1,1 @@
+"""Dense student, MINDIR, AIR and ONNX, and the checks of what was written."""

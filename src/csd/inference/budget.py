@@ -1,0 +1,211 @@
+"""`--budget_ms`: the widest trained width that restores a photograph within a time.
+
+How long the network takes is measured once for each checkpoint, device, tile and number of threads
+on this machine, kept in the cache folder, and read off for the size of each photograph.
+"""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from csd.errors import InputError, WorkError
+from csd.files import write_text
+from csd.inference.images import tile_plan
+from csd.inference.tiling import DEFAULT_TILE, Runner, count_tiles, restore
+from csd.inference.upscaler import Upscaler
+from csd.runtime import cache_folder
+
+# Width -> (low-resolution pixels of a window, milliseconds), by growing pixels.
+Table = dict[float, list[tuple[int, float]]]
+
+_SMALLEST_SIDE = 32
+_RUNS, _ENOUGH_SECONDS = 3, 1.5
+_VIEWS = 8  # runs of a self-ensemble
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A time for each photograph, and what the widths of a network take.
+
+    upscaler: at any width; table: see `measured_table`; milliseconds: of the network alone, all
+    tiles of one photograph together, on a network that is compiled: reading, writing and the first
+    compilation are not in it. tile, self_ensemble: as the photographs will be restored.
+    """
+
+    upscaler: Upscaler
+    table: Table
+    milliseconds: float
+    tile: int
+    self_ensemble: bool = False
+
+    def estimate(self, width: float, size: tuple[int, int]) -> float:
+        """Milliseconds for a photograph of `size` (height, width), by the table.
+
+        Windows between the measured sizes lie on straight lines between them; smaller ones count
+        as the smallest, larger ones in proportion to their pixels.
+        """
+        tile, overlap = tile_plan(None, self.tile)
+        window = math.prod(min(tile + 2 * overlap, side) for side in size)
+        pixels, times = zip(*self.table[width], strict=True)
+        windows = count_tiles(*size, tile)
+        if self.upscaler.whole_image and windows > 1:
+            windows += 1  # that of the small copy, for the attention's averages
+        views = _VIEWS if self.self_ensemble else 1
+        beyond = max(1.0, window / pixels[-1])
+        return views * windows * beyond * float(np.interp(window, pixels, times))
+
+    def choose(self, size: tuple[int, int]) -> tuple[Upscaler, str]:
+        """The network for a photograph of `size`, and the choice in words.
+
+        The widest width whose estimate fits; where none does, the narrowest.
+        """
+        estimates = {width: self.estimate(width, size) for width in sorted(self.table)}
+        fitting = [width for width, ms in estimates.items() if ms <= self.milliseconds]
+        width = max(fitting, default=min(estimates))
+        words = f"width {width:g}, about {_ms(estimates[width])} ms"
+        if not fitting:
+            words += f": more than the {self.milliseconds:.10g} allowed, and the narrowest there is"
+        elif width == max(estimates):
+            words += f" of {self.milliseconds:.10g}, the widest there is"
+        else:
+            wider = min(other for other in estimates if other > width)
+            words += f" of {self.milliseconds:.10g} (width {wider:g}: {_ms(estimates[wider])})"
+        return replace(self.upscaler, width=width, run=self.upscaler.at(width)), words
+
+
+def open_budget(
+    ckpt: str | Path,
+    upscaler: Upscaler,
+    milliseconds: float,
+    *,
+    tile: int,
+    self_ensemble: bool = False,
+    device: str = "CPU",
+    cache_dir: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Budget:
+    """The budget for photographs that `upscaler`, opened from `ckpt`, restores.
+
+    Raises InputError for an exported file, which holds one width.
+    """
+    if upscaler.at is None:
+        raise InputError(
+            f"{ckpt} was exported at one width; --budget_ms chooses among those of a checkpoint, "
+            "name one with --ckpt"
+        )
+    table = measured_table(ckpt, upscaler, tile=tile, device=device, cache_dir=cache_dir, say=say)
+    return Budget(upscaler, table, milliseconds, tile, self_ensemble)
+
+
+def measured_table(
+    ckpt: str | Path,
+    upscaler: Upscaler,
+    *,
+    tile: int,
+    device: str,
+    cache_dir: str | Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Table:
+    """Milliseconds of every trained width, from the cache or measured now and kept there.
+
+    A table in the cache that cannot be read, or is of something else, is measured again and
+    replaced; where the cache cannot be written, `say` tells and the table serves this run.
+    """
+    key = _key(Path(ckpt), tile, device)
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache_folder(cache_dir) / "speed" / f"{name}.json"
+    table = _read(path, key, upscaler.widths)
+    if table is not None:
+        say(f"{_summary(table)} (measured earlier, {path})")
+        return table
+    sides = window_sides(tile)
+    table = {
+        width: _measure(upscaler.at(width), upscaler.scale, sides) for width in upscaler.widths
+    }
+    say(f"{_summary(table)} (measured now, kept in {path})")
+    rows = [{"width": width, "points": points} for width, points in table.items()]
+    try:
+        write_text(path, json.dumps({"key": key, "widths": rows}, indent=1) + "\n")
+    except WorkError as error:
+        say(f"note: {error}; the next run measures again")
+    return table
+
+
+def window_sides(tile: int) -> list[int]:
+    """Sides of the square windows to measure: up to the largest that tiles of `tile` need.
+
+    None larger than that of the usual tile: who wants no tiles gives a large number.
+    """
+    tile, overlap = tile_plan(None, min(tile, DEFAULT_TILE))
+    whole = tile + 2 * overlap
+    return sorted({_SMALLEST_SIDE, whole // 2, whole})
+
+
+def _measure(run: Runner, scale: int, sides: list[int]) -> list[tuple[int, float]]:
+    """(pixels, milliseconds) of restoring one window of each side, compilation left out."""
+    points = []
+    for side in sides:
+        image = np.full((side, side, 3), 128, np.uint8)
+        restore(run, image, scale=scale)  # compiles, and takes the memory that it needs
+        seconds: list[float] = []
+        while len(seconds) < _RUNS and sum(seconds) < _ENOUGH_SECONDS:
+            start = time.perf_counter()
+            restore(run, image, scale=scale)
+            seconds.append(time.perf_counter() - start)
+        points.append((side * side, round(1000.0 * statistics.median(seconds), 3)))
+    return points
+
+
+def _key(ckpt: Path, tile: int, device: str) -> dict:
+    """All that decides a speed, as plain data."""
+    import mindspore as ms
+
+    threads = os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
+    return {
+        "checkpoint": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
+        "device": device,
+        "tile": tile,
+        "threads": threads,
+        "machine": platform.node(),
+        "mindspore": ms.__version__,
+    }
+
+
+def _read(path: Path, key: dict, widths: tuple[float, ...]) -> Table | None:
+    """The table in `path`; None where there is none, or none that can be used."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        table = {
+            float(row["width"]): [(int(pixels), float(ms)) for pixels, ms in row["points"]]
+            for row in content["widths"]
+        }
+        known = content["key"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    expected = [side * side for side in window_sides(key["tile"])]
+    whole = known == key and sorted(table) == sorted(widths)
+    for points in table.values():
+        whole &= [pixels for pixels, _ in points] == expected
+        whole &= all(0.0 < ms < math.inf for _, ms in points)
+    return table if whole else None
+
+
+def _summary(table: Table) -> str:
+    side = math.isqrt(next(iter(table.values()))[-1][0])
+    times = ", ".join(
+        f"{_ms(table[width][-1][1])} ms at width {width:g}" for width in sorted(table, reverse=True)
+    )
+    return f"a window of {side}x{side} pixels takes {times}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"

@@ -1,0 +1,147 @@
+"""Any image through a network and back: what it is made of is kept.
+
+Alpha is upscaled and kept, grey stays grey, 16 bits stay 16 bits; `csd.data` decodes and encodes.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from csd.data.decode import read_image_file
+from csd.data.encode import write_image_file
+from csd.data.image_file import ImageFile
+from csd.errors import InputError
+from csd.inference.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, PoolingRunner, Runner, restore
+
+__all__ = [
+    "ImageFile",
+    "read_image_file",
+    "tile_plan",
+    "upscale_image",
+    "upscale_plane",
+    "write_image_file",
+]
+
+# The output is held in memory, three bytes a pixel: 62 megapixels up-scaled by 4.
+MAX_OUTPUT_PIXELS = 1_000_000_000
+# Shares of red, green and blue in the grey that Pillow and JPEG call luma (ITU-R BT.601).
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def upscale_image(
+    run: Runner,
+    photo: ImageFile,
+    *,
+    scale: int,
+    tile: int | None = DEFAULT_TILE,
+    size: tuple[int, int] | None = None,
+    self_ensemble: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> ImageFile:
+    """Super-resolve an image and everything that belongs to it.
+
+    Colours under full transparency, of which nobody sees anything, do not shine through: the
+    network sees `fill_transparent` of the pixels.
+
+    Args:
+        run, scale, tile, self_ensemble, progress: as for `csd.inference.tiling`.
+        size: (height, width) of the only input that `run` takes, such as a graph that was exported
+            for one size; its tiles have that size, whatever `tile` says.
+
+    Raises:
+        InputError, WorkError: as `restore`; also for an output above MAX_OUTPUT_PIXELS.
+    """
+    height, width = photo.size
+    if height * width * scale**2 > MAX_OUTPUT_PIXELS:
+        most = MAX_OUTPUT_PIXELS // scale**2 // 1_000_000
+        raise InputError(
+            f"{height * width // 1_000_000} megapixels are too many to up-scale by {scale}; "
+            f"cut it into pictures of at most {most}"
+        )
+    grey, deep = photo.pixels.ndim == 2, photo.pixels.dtype == np.uint16
+    lr = photo.pixels if photo.alpha is None else fill_transparent(photo.pixels, photo.alpha)
+    lr = lr / np.float32(257) if deep else lr
+    lr = np.repeat(lr[:, :, None], 3, axis=2) if grey else lr
+    tiles, overlap = tile_plan(size, tile, self_ensemble)
+    if size:  # a picture smaller than the graph's input is mirrored up to it
+        missing = [(0, max(0, size[axis] - lr.shape[axis])) for axis in (0, 1)]
+        lr = np.pad(lr, [*missing, (0, 0)], mode="symmetric")
+    pixels = restore(
+        _grey_runner(run) if grey else run,
+        lr,
+        scale=scale,
+        tile=tiles,
+        overlap=overlap,
+        self_ensemble=self_ensemble,
+        progress=progress,
+        dtype=np.uint16 if deep else np.uint8,
+    )[: scale * height, : scale * width]
+    alpha = None if photo.alpha is None else upscale_plane(photo.alpha, scale)
+    return replace(photo, pixels=pixels[:, :, 0] if grey else pixels, alpha=alpha)
+
+
+def fill_transparent(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """The pixels, those of alpha 0 with the colour of the nearest other one.
+
+    pixels: (H, W) or (H, W, 3); alpha: (H, W). Where everything is transparent nothing changes.
+    """
+    import cv2
+
+    clear = alpha == 0
+    if not clear.any() or clear.all():
+        return pixels
+    _, labels = cv2.distanceTransformWithLabels(
+        clear.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    colours = np.zeros((labels.max() + 1, *pixels.shape[2:]), pixels.dtype)
+    colours[labels[~clear]] = pixels[~clear]  # each of these pixels has a label of its own
+    return colours[labels]
+
+
+def tile_plan(
+    size: tuple[int, int] | None, tile: int | None, self_ensemble: bool = False
+) -> tuple[int | tuple[int, int] | None, int]:
+    """(tile, overlap) for `restore`: windows of exactly `size` where the network takes no other."""
+    if size is None:
+        return tile, DEFAULT_OVERLAP
+    if self_ensemble and size[0] != size[1]:
+        raise InputError(
+            f"--self_ensemble turns the picture, and this network takes {size[0]}x{size[1]} only; "
+            "export it for a square or with --size dynamic"
+        )
+    overlap = min(DEFAULT_OVERLAP, (min(size) - 1) // 4)
+    return (size[0] - 2 * overlap, size[1] - 2 * overlap), overlap
+
+
+def _grey_runner(run: Runner) -> Runner:
+    """The network's luma in all three channels, so that grey in is grey out, rounded once."""
+
+    def grey(x: np.ndarray) -> np.ndarray:
+        y = run(x)
+        luma = np.tensordot(_LUMA, y[0], axes=1)
+        return np.broadcast_to(luma, (1, 3, *luma.shape))
+
+    if isinstance(run, PoolingRunner):
+        return PoolingRunner(grey, lambda small: _grey_runner(run.pooled_over(small)))
+    return grey
+
+
+def upscale_plane(plane: np.ndarray, scale: int) -> np.ndarray:
+    """Bicubic up-scaling of uint8 or uint16 (H, W), rounded and clipped to its range."""
+    height, width = plane.shape
+    size = (width * scale, height * scale)
+    if plane.dtype == np.uint8:
+        return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
+    wide = Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+    return np.clip(np.floor(np.asarray(wide) + 0.5), 0, 65535).astype(np.uint16)
+
+
+def as_rgb8(photo: ImageFile) -> np.ndarray:
+    """The pixels as uint8 (H, W, 3); alpha is left out, what it hides is filled."""
+    pixels = photo.pixels
+    if photo.alpha is not None:
+        pixels = fill_transparent(pixels, photo.alpha)
+    pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels

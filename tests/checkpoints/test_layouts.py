@@ -1,0 +1,213 @@
+"""Networks in their authors' layouts: recognised, converted, equal to PyTorch, and back again."""
+
+import numpy as np
+import pytest
+
+from csd.checkpoints import load_network, network_state
+from csd.checkpoints.convert import convert
+from csd.checkpoints.files import read_tensors
+from csd.checkpoints.layouts import LAYOUTS, recognise, to_our_names, to_their_name
+from csd.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("mindspore_cpu")
+
+
+def outputs(net, module, image):
+    import torch
+    from mindspore import Tensor
+
+    with torch.no_grad():
+        wanted = module(torch.from_numpy(image)).numpy()
+    return net(Tensor(image)).asnumpy(), wanted
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("res_scale", [1.0, 0.1])
+def test_edsr_pytorch(tmp_path, authors, image, scale, res_scale):
+    import torch
+
+    module = authors.edsr(scale=scale, res_scale=res_scale, blocks=3)
+    source, ckpt, back = (tmp_path / name for name in ("edsr.pt", "edsr.ckpt", "back.pth"))
+    torch.save(module.state_dict(), source)
+    convert(source, ckpt, res_scale=res_scale, verify=False, say=lambda _: None)
+    net, meta = load_network(ckpt)
+    assert meta["model"] == {
+        **{"name": "edsr", "scale": scale, "n_feats": 8, "n_resblocks": 3},
+        "res_scale": res_scale,
+    }
+    found, wanted = outputs(net, module, image)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() < 1e-3
+    convert(ckpt, back, verify=False, say=lambda _: None)
+    saved = torch.load(back, weights_only=True)["model_state_dict"]
+    assert all(name.startswith("module.") for name in saved)
+    original = to_our_names("edsr_pytorch", read_tensors(source).tensors, "x")
+    assert {name.removeprefix("module.") for name in saved} == set(original)
+    for name, value in saved.items():
+        assert value.numpy().tobytes() == original[name.removeprefix("module.")].tobytes()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_rcan_pytorch(tmp_path, authors, image, scale):
+    import torch
+
+    module = authors.rcan(scale=scale, groups=2, blocks=3, reduction=4)
+    source, back = tmp_path / "rcan.pt", tmp_path / "back.pth"
+    torch.save({"state_dict": module.state_dict(), "epoch": 3}, source)
+    net, meta = load_network(source)
+    assert meta["model"] == {
+        **{"name": "rcan", "scale": scale, "n_feats": 8, "n_resgroups": 2, "n_resblocks": 3},
+        **{"reduction": 4, "n_squeezed": 2},
+    }
+    found, wanted = outputs(net, module, image)
+    assert np.abs(found - wanted).max() < 1e-3
+    convert(source, back, verify=scale == 2, say=lambda _: None)
+    again, _ = load_network(back)
+    before, after = network_state(net), network_state(again)
+    assert all(before[name].tobytes() == after[name].tobytes() for name in before)
+
+
+@pytest.mark.parametrize("name", ["edsr_x4", "rcan_x3", "carn_x2"])
+def test_csd_pth_there_and_back_bit_by_bit(tmp_path, reference, name):
+    import torch
+    from mindspore import Tensor
+
+    archive = np.load(reference / f"{name}.npz")
+    state = {n.removeprefix("param/"): archive[n] for n in archive.files if n.startswith("param/")}
+    source, back = tmp_path / "csd.pth", tmp_path / "back.pth"
+    tensors = {f"module.{n}": torch.from_numpy(v) for n, v in state.items()}
+    torch.save({"epoch": 1, "model_state_dict": tensors, "best_psnr": 31.2}, source)
+    res_scale = 0.1 if name.startswith("edsr") else None
+    said = []
+    convert(source, back, res_scale=res_scale, widths=[1.0, 0.5], say=said.append)
+    assert any("verified" in line for line in said)
+    saved = torch.load(back, weights_only=True)["model_state_dict"]
+    assert {n: v.numpy().tobytes() for n, v in saved.items()} == {
+        f"module.{n}": v.tobytes() for n, v in state.items()
+    }
+    net, meta = load_network(back)  # our metadata: no --res_scale needed any more
+    assert meta["widths"] == [1.0, 0.5]
+    found = net(Tensor(archive["input"])).asnumpy()
+    assert np.abs(found - archive["output_1"]).max() < 1e-3
+
+
+def test_dense_student_as_safetensors(tmp_path, reference):
+    from mindspore import Tensor
+    from safetensors import safe_open
+
+    archive = np.load(reference / "edsr_x2.npz")
+    state = {n.removeprefix("param/"): archive[n] for n in archive.files if n.startswith("param/")}
+    from safetensors.numpy import save_file
+
+    save_file(state, tmp_path / "teacher.safetensors")
+    target = tmp_path / "student.safetensors"
+    convert(
+        tmp_path / "teacher.safetensors", target, res_scale=0.1, width=0.5, verify=False, say=str
+    )
+    with safe_open(target, framework="numpy") as file:
+        assert file.get_tensor("head.weight").shape == (8, 3, 3, 3)
+    net, meta = load_network(target)
+    assert meta["model"]["n_feats"] == 8 and meta["widths"] == [1.0]
+    found = net(Tensor(archive["input"])).asnumpy()
+    assert np.abs(found - archive["output_0.5"]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("blocks", "feats", "scale"), [(16, 64, 1.0), (32, 256, 0.1), (3, 8, None)]
+)
+def test_residual_scale_is_known_for_the_published_networks_alone(blocks, feats, scale):
+    from csd.checkpoints.network import _res_scale
+
+    model = {"n_resblocks": blocks, "n_feats": feats}
+    if scale is not None:
+        assert _res_scale(model, None, "x.pt") == scale
+        return
+    with pytest.raises(InputError, match=r"x\.pt holds an EDSR of 3 blocks x 8.*--res_scale"):
+        _res_scale(model, None, "x.pt")
+    assert _res_scale(model, 0.5, "x.pt") == 0.5
+    with pytest.raises(InputError, match=r"says its residual scale is 0\.1, not 0\.5"):
+        _res_scale({**model, "res_scale": 0.1}, 0.5, "x.pt")
+
+
+def test_baseline_edsr_needs_no_flag(tmp_path, authors):
+    import torch
+
+    torch.save(authors.edsr(c=64, blocks=16, scale=4).state_dict(), tmp_path / "b.pt")
+    net, meta = load_network(tmp_path / "b.pt")
+    assert meta["model"]["res_scale"] == 1.0
+    assert sum(v.size for v in network_state(net).values()) == 1517571
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda s: s.pop("body.1.body.2.bias"),
+            r"'body\.1\.body\.2\.bias' of shape \(8,\) is expected and missing",
+        ),
+        (lambda s: s.pop("tail.0.0.weight"), r"upsampler\.blocks\.0\.weight' is expected"),
+        (
+            lambda s: s.update({"tail.1.weight": s["tail.1.weight"][:2]}),
+            r"'tail\.1\.weight' should have shape \(3, 8, 3, 3\), found \(2, 8, 3, 3\)",
+        ),
+        (
+            lambda s: s.update({"body.2.weight": s.pop("body.2.weight")[:, :4]}),
+            r"'body\.2\.weight' should have shape \(8, 8, 3, 3\)",
+        ),
+        (lambda s: s.update(other=s["head.0.bias"]), r"'other' of shape \(8,\) is not expected"),
+        (
+            lambda s: s.update({"body.7.weight": s["body.2.weight"]}),
+            r"'body\.7\.weight' is not expected.*body_conv",
+        ),
+        (
+            lambda s: s.update({"sub_mean.bias": s["sub_mean.bias"] * 0}),
+            r"'sub_mean\.bias' should be \[-114",
+        ),
+        (lambda s: s.pop("head.0.weight"), r"holds no super-resolution network.*tensors: 'sub_"),
+    ],
+)
+def test_wrong_tensors_are_named_as_in_the_file(tmp_path, authors, change, message):
+    import torch
+
+    state = dict(authors.edsr().state_dict())
+    change(state)
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=message) as caught:
+        load_network(tmp_path / "x.pt", res_scale=1.0)
+    assert str(tmp_path / "x.pt") in str(caught.value)
+
+
+def test_res_scale_for_a_network_without_one(tmp_path, authors):
+    import torch
+
+    torch.save(authors.rcan().state_dict(), tmp_path / "r.pt")
+    with pytest.raises(InputError, match="rcan, which has no residual scale"):
+        load_network(tmp_path / "r.pt", res_scale=0.1)
+
+
+def test_a_conversion_that_computes_something_else_fails(tmp_path, authors, monkeypatch):
+    """The check is worth something: with conv1 and conv2 swapped it stops."""
+    import torch
+
+    from csd.errors import WorkError
+
+    layout = LAYOUTS["edsr_pytorch"]
+    swapped = [*layout.renames]
+    swapped[1], swapped[2] = (swapped[1][0], swapped[2][1]), (swapped[2][0], swapped[1][1])
+    wrong = type(layout)(layout.label, layout.backbone, layout.signature, tuple(swapped))
+    monkeypatch.setitem(LAYOUTS, "edsr_pytorch", wrong)
+    torch.save(authors.edsr().state_dict(), tmp_path / "x.pt")
+    with pytest.raises(WorkError, match="differs from the original"):
+        convert(tmp_path / "x.pt", tmp_path / "x.ckpt", res_scale=1.0, say=lambda _: None)
+    assert not (tmp_path / "x.ckpt").exists()
+
+
+def test_names_go_there_and_back(authors):
+    for key, module, hyper in (
+        ("edsr_pytorch", authors.edsr(blocks=12), {"n_resblocks": 12}),
+        ("rcan_pytorch", authors.rcan(), {"n_resblocks": 3, "n_resgroups": 2}),
+    ):
+        state = {name: value.numpy() for name, value in module.state_dict().items()}
+        assert recognise(state) == key
+        ours = to_our_names(key, state, "x")
+        assert {to_their_name(key, name, hyper) for name in ours} == set(state)

@@ -1,0 +1,96 @@
+"""What the configuration makes of a run, and what it refuses."""
+
+import numpy as np
+import pytest
+
+from csd.config import defaults
+from csd.errors import InputError
+
+
+def _config(**changes):
+    config = defaults()
+    config.model.update(scale=2, n_feats=8, n_resblocks=1)
+    config.train.update(teacher="none", widths=[0.5])
+    config.loss.update(vgg="random", negatives=2)
+    for dotted, value in changes.items():
+        section, key = dotted.split("__")
+        config[section][key] = value
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"train__teacher": ""}, "recipe csd starts from a teacher: give --teacher FILE"),
+        ({"train__recipe": "joint", "train__teacher": ""}, "recipe joint starts from a teacher"),
+        ({"train__teacher": "nowhere.ckpt"}, "no teacher checkpoint nowhere.ckpt; train one"),
+        ({"train__widths": []}, "train.widths is empty"),
+        ({"train__recipe": "student", "train__widths": [0.5, 0.25]}, "give one width"),
+        ({"train__widths": [1.0, 0.5]}, "1.0, which is the teacher"),
+        ({"train__widths": [0.5, 0.25, 0.5]}, "names a width twice"),
+        ({"loss__width_weights": [1.0, 2.0]}, "2 entries for 1 student widths"),
+        ({"train__recipe": "joint", "loss__width_weights": [0.0]}, "number above zero"),
+        ({"loss__negatives": 17}, "loss.negatives=17 exceeds train.batch_size=16"),
+        ({"loss__layer_weights": [1.0]}, "loss.layer_weights needs 5 numbers, not 1"),
+        ({"loss__vgg": ""}, "recipe csd needs VGG weights: --vgg FILE"),
+    ],
+)
+def test_contradictions(changes, sentence):
+    from csd.training.build import check_recipe
+
+    with pytest.raises(InputError, match=sentence):
+        check_recipe(_config(**changes))
+
+
+def test_widths_of_each_recipe():
+    from csd.training.build import trained_widths
+
+    config = _config(train__widths=[0.25, 0.5])
+    assert trained_widths(config) == [1.0, 0.5, 0.25]
+    config.train.recipe = "teacher"
+    assert trained_widths(config) == [1.0]
+
+
+def test_student_from_a_teacher_is_its_prefix(mindspore_cpu, tmp_path):
+    from csd.checkpoints import network_state, save_checkpoint
+    from csd.nets import create_model
+    from csd.training.build import create_network
+
+    teacher = create_model("edsr", scale=2, n_feats=8, n_resblocks=1)
+    file = tmp_path / "teacher.ckpt"
+    save_checkpoint(file, network_state(teacher), {"model": teacher.describe(), "widths": [1.0]})
+    config = _config(train__recipe="student", train__teacher=str(file))
+    student, whole = network_state(create_network(config)), network_state(teacher)
+    assert student.keys() == whole.keys()
+    for name, value in student.items():
+        prefix = whole[name][tuple(slice(n) for n in value.shape)]
+        np.testing.assert_array_equal(value, prefix, err_msg=name)
+    assert next(iter(student.values())).shape[0] == 4
+
+
+def test_teacher_of_another_network_is_refused(mindspore_cpu, tmp_path):
+    from csd.checkpoints import network_state, save_checkpoint
+    from csd.nets import create_model
+    from csd.training.build import create_network
+
+    other = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)
+    file = tmp_path / "other.ckpt"
+    save_checkpoint(file, network_state(other), {"model": other.describe(), "widths": [1.0]})
+    with pytest.raises(
+        InputError, match=r"other.ckpt holds edsr x2 \(n_feats 4.*asks for.*n_feats 8"
+    ):
+        create_network(_config(train__teacher=str(file)))
+
+
+def test_state_of_a_step_is_optimizer_and_scale(mindspore_cpu):
+    from csd.runtime import Runtime
+    from csd.training.build import create_network, create_step, step_state
+
+    config = _config(train__recipe="teacher", runtime__loss_scale="dynamic")
+    net = create_network(config)
+    state = step_state(create_step(config, net, Runtime("CPU")))
+    weights = [name for name, _ in net.parameters_and_names()]
+    moments = [name for name in state if "moment" in name]
+    assert len(moments) == 2 * len(weights)
+    assert {"optimizer.global_step", "loss_scale.value", "loss_scale.counter"} <= state.keys()
+    assert not any("learning_rate" in name for name in state)
