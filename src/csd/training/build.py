@@ -8,7 +8,7 @@ import numpy as np
 from easydict import EasyDict
 from mindspore import amp, nn
 
-from csd.checkpoints import load_network, read_vgg
+from csd.checkpoints import read_vgg
 from csd.config import model_hyper
 from csd.errors import InputError
 from csd.losses import (
@@ -23,6 +23,7 @@ from csd.runtime import Runtime
 from csd.training.profile import UNPROFILED
 from csd.training.schedule import learning_rates
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
+from csd.training.teacher import load_teacher
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -90,23 +91,12 @@ def create_network(config: EasyDict) -> SlimmableSR:
     net = create_model(model.name, scale=model.scale, **model_hyper(config))
     teacher = config.train.teacher
     if teacher and teacher != "none":
-        res_scale = model.res_scale if model.name == "edsr" else None
-        found, _ = load_network(teacher, res_scale=res_scale)
-        if found.describe() != net.describe():
-            raise InputError(
-                f"{teacher} holds {_words(found)}, the configuration asks for {_words(net)}"
-            )
-        net = found
+        load_teacher(net, teacher, res_scale=model.res_scale if model.name == "edsr" else None)
     if config.train.recipe == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one
             net = create_model(net.name, scale=net.scale, **net.hyper)
     return net
-
-
-def _words(net: SlimmableSR) -> str:
-    hyper = ", ".join(f"{key} {value}" for key, value in net.hyper.items())
-    return f"{net.name} x{net.scale} ({hyper})"
 
 
 def trained_widths(config: EasyDict) -> list[float]:

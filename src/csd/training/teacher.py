@@ -1,0 +1,77 @@
+"""The weights that training starts from: a teacher's, of the same scale or of another one."""
+
+import logging
+
+from csd.checkpoints import load_network, network_state
+from csd.errors import InputError
+from csd.nets import SlimmableSR
+
+_log = logging.getLogger("csd.training")
+
+
+def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) -> None:
+    """Give `net` the weights of the network in the file `path`.
+
+    A teacher of another scale has another up-sampler: `net` takes every tensor that has its name
+    and shape, keeps its initial values for the rest, and one line is logged that names both.
+    `res_scale` is that of an EDSR whose file does not hold it.
+
+    Raises:
+        InputError: an unreadable file, another backbone or other hyper-parameters.
+    """
+    found, _ = load_network(path, res_scale=res_scale)
+    if (found.name, found.hyper) != (net.name, net.hyper):
+        raise InputError(f"{path} holds {_words(found)}, the configuration asks for {_words(net)}")
+    given, own = network_state(found), dict(net.parameters_and_names())
+    fits = {
+        name: value
+        for name, value in given.items()
+        if name in own and tuple(own[name].shape) == value.shape
+    }
+    fresh, unused = sorted(own.keys() - fits), sorted(given.keys() - fits)
+    strange = [
+        name
+        for names, whose in ((fresh, net), (unused, found))
+        for name in names
+        if name not in _upsampler_tensors(whose)
+    ]
+    if strange:
+        raise InputError(
+            f"{path} holds {_words(found)}, whose tensor '{strange[0]}' is unlike that of "
+            f"{_words(net)}; only the up-sampler may differ"
+        )
+    _assign(own, fits)
+    if fresh or unused:
+        _log.warning(
+            "note: %s is a teacher of scale %d, not %d: %d tensors are loaded, those of the "
+            "up-sampler start afresh (%s) or are left out (%s)",
+            path, found.scale, net.scale, len(fits), _list(fresh), _list(unused),
+        )  # fmt: skip
+
+
+def _upsampler_tensors(net: SlimmableSR) -> set[str]:
+    """Names of the parameters that a scale decides."""
+    from csd.nets.layers import Upsampler
+
+    return {
+        f"{cell_name}.{name}"
+        for cell_name, cell in net.cells_and_names()
+        if isinstance(cell, Upsampler)
+        for name, _ in cell.parameters_and_names()
+    }
+
+
+def _assign(parameters: dict, values: dict) -> None:
+    from mindspore import Tensor
+
+    for name, value in values.items():
+        parameters[name].set_data(Tensor(value))
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _words(net: SlimmableSR) -> str:
+    hyper = ", ".join(f"{key} {value}" for key, value in net.hyper.items())
+    return f"{net.name} x{net.scale} ({hyper})"
