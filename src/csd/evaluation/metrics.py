@@ -29,7 +29,7 @@ def rgb_to_y(image: np.ndarray) -> np.ndarray:
     return image.astype(np.float64) @ _LUMA + _LUMA_OFFSET
 
 
-def _check_pair(sr: np.ndarray, hr: np.ndarray, shave: int, least: int) -> None:
+def check_pair(sr: np.ndarray, hr: np.ndarray, shave: int, least: int) -> None:
     for name, image in (("restored", sr), ("true", hr)):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(
@@ -66,7 +66,7 @@ def psnr_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
     sr, hr: uint8 (H, W, 3) RGB of one size; shave: border left out, by convention the scale.
     Raises InputError for other types, different sizes, or nothing left after the border.
     """
-    _check_pair(sr, hr, shave, 1)
+    check_pair(sr, hr, shave, 1)
     return _psnr(rgb_to_y(_shave(sr, shave)), rgb_to_y(_shave(hr, shave)))
 
 
@@ -75,7 +75,7 @@ def psnr_rgb(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
 
     Arguments and errors as `psnr_y`.
     """
-    _check_pair(sr, hr, shave, 1)
+    check_pair(sr, hr, shave, 1)
     return _psnr(_shave(sr, shave).astype(np.float64), _shave(hr, shave).astype(np.float64))
 
 
@@ -92,7 +92,7 @@ def ssim_y(sr: np.ndarray, hr: np.ndarray, shave: int) -> float:
 
     Arguments and errors as `psnr_y`; after the border at least 11 x 11 pixels must remain.
     """
-    _check_pair(sr, hr, shave, _WINDOW)
+    check_pair(sr, hr, shave, _WINDOW)
     a, b = rgb_to_y(_shave(sr, shave)), rgb_to_y(_shave(hr, shave))
     mean_a, mean_b = _gaussian_mean(a), _gaussian_mean(b)
     var_a = _gaussian_mean(a * a) - mean_a**2
