@@ -37,11 +37,11 @@ def step_multiply_adds(config) -> tuple[int, int]:
 
     train, loss = config.train, config.loss
     side = config.data.lr_patch * config.model.scale
-    students = [] if train.recipe == "teacher" else list(train.widths)
-    widths = students if train.recipe == "student" else [1.0, *students]
+    students = [] if train.method == "teacher" else list(train.widths)
+    widths = students if train.method == "student" else [1.0, *students]
     net = create_model(config.model.name, scale=config.model.scale, **model_hyper(config))
     trained = 3 * train.batch_size * sum(multiply_adds(net, w, (side, side)) for w in widths)
-    if train.recipe != "csd":
+    if train.method != "csd":
         return trained, 0
     images = train.batch_size * (1 + 2 * len(students)) + loss.negatives
     arch = "vgg16" if loss.vgg == "hed" else loss.vgg_arch
@@ -68,14 +68,14 @@ def activation_gib(config) -> dict[str, float]:
     found = {}
     for level in ("auto", "O2"):
         net = create_model(config.model.name, scale=scale, **model_hyper(config))
-        if train.recipe == "csd":
+        if train.method == "csd":
             arch = "vgg16" if loss.vgg == "hed" else loss.vgg_arch
             encoder = VGGEncoder(VGG_LAYERS[arch])
             encoder.loaded = True  # its values do not matter
             objective = CSDObjective(net, encoder, student_width=tuple(train.widths))
         else:
-            net = extract_student(net, train.widths[0]) if train.recipe == "student" else net
-            students = tuple(train.widths) if train.recipe == "joint" else ()
+            net = extract_student(net, train.widths[0]) if train.method == "student" else net
+            students = tuple(train.widths) if train.method == "joint" else ()
             objective = ReconstructionObjective(net, student_width=students)
         precision.set_level(objective, level)
         step = CSDTrainOneStep(objective, nn.SGD(net.trainable_params(), 1e-4)).set_train()
@@ -83,7 +83,7 @@ def activation_gib(config) -> dict[str, float]:
         shapes = [(train.batch_size, lr), (train.batch_size, hr), (loss.negatives, hr)]
         images = [
             ms.ops.zeros((n, 3, side, side), ms.float32)
-            for n, side in shapes[: 3 if train.recipe == "csd" else 2]
+            for n, side in shapes[: 3 if train.method == "csd" else 2]
         ]
         nodes = compile_graph(step, *images)
         found[level] = peak_bytes(nodes) / 2**30
@@ -104,7 +104,7 @@ def row(file: Path, tflops: float) -> str:
 
     config = load_config(TRAIN, ["--config", str(file)])
     trained, vgg = step_multiply_adds(config)
-    steps = config.train.epochs * config.train.iterations
+    steps = config.train.epochs * config.train.steps_per_epoch
     days = 2 * (trained + vgg) * steps / (tflops * 1e12) / 86400
     return (
         f"| {file.stem} | {trained / 1e12:.3f} | {vgg / 1e12:.3f} | "

@@ -31,9 +31,9 @@ def make_step(config):
     import mindspore as ms
     import numpy as np
 
-    from csd.training.build import check_recipe, create_network, create_step
+    from csd.training.build import check_settings, create_network, create_step
 
-    check_recipe(config)
+    check_settings(config)
     step = create_step(config, create_network(config), device)
     rng, patch, scale = np.random.default_rng(0), config.data.lr_patch, config.model.scale
     sizes = ((config.train.batch_size, patch), (config.train.batch_size, scale * patch))

@@ -136,7 +136,7 @@ def random_batch(config) -> list:
     rng = np.random.default_rng(0)
     patch, scale = config.data.lr_patch, config.model.scale
     sizes = [(config.train.batch_size, patch), (config.train.batch_size, scale * patch)]
-    if config.train.recipe == "csd":
+    if config.train.method == "csd":
         sizes.append((config.loss.negatives, patch))
     return [ms.Tensor(rng.integers(0, 256, (n, 3, p, p), np.uint8)) for n, p in sizes]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from easydict import EasyDict
 
-from csd.config import defaults, plain
+from csd.config import RENAMED, defaults, plain
 from csd.data import benchmark_pairs, check_pair, find_pairs
 from csd.errors import InputError
 
@@ -99,7 +99,7 @@ def cell_config(config: EasyDict, cell: Cell, teacher: str, folder: Path) -> Eas
     made = EasyDict(plain(config))
     base = base_of(config, cell.recipe)
     _override(made, {k: v for k, v in config.lab.recipes[cell.recipe].items() if k != "recipe"})
-    made.train.recipe = "student" if base == "warm" else base
+    made.train.method = "student" if base == "warm" else base
     made.train.teacher = "none" if base == "student" else teacher
     made.train.seed = cell.seed
     made.optim.warmup = round(made.optim.warmup * cell.steps / config.lab.steps)
@@ -110,7 +110,7 @@ def teacher_config(config: EasyDict, folder: Path) -> EasyDict:
     """The configuration that train.py gets for the teacher."""
     made = EasyDict(plain(config))
     _override(made, config.lab.teacher)
-    made.train.recipe, made.train.teacher = "teacher", "none"
+    made.train.method, made.train.teacher = "teacher", "none"
     return _run_config(made, config.lab.teacher_steps, folder)
 
 
@@ -121,7 +121,7 @@ def _override(config: EasyDict, values: Mapping[str, Any]) -> None:
 
 
 def _run_config(config: EasyDict, steps: int, folder: Path) -> EasyDict:
-    config.train.iterations = steps // config.train.epochs
+    config.train.steps_per_epoch = steps // config.train.epochs
     config.train.resume = True
     config.runtime.output_dir = str(folder)
     return config
@@ -135,7 +135,7 @@ def fingerprint(config: EasyDict, photographs: str, teacher: str) -> dict[str, A
             a recipe without one).
     """
     sections = ["model", "data", "train", "optim"]
-    if config.train.recipe in ("joint", "csd"):
+    if config.train.method in ("joint", "csd"):
         sections.append("loss")  # to the others it means nothing
     values = {
         f"{section}.{key}": value
@@ -154,12 +154,18 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
     usual = {
         f"{s}.{key}": value for s, keys in plain(defaults()).items() for key, value in keys.items()
     }
+    found = {_new_name(key): value for key, value in found.items()}
     changes = []
     for key, value in wanted.items():
         before = found.get(key, usual.get(key))
         if before != value:
             changes.append(f"{key}: {before} -> {value}")
     return changes
+
+
+def _new_name(dotted: str) -> str:
+    section, _, name = dotted.partition(".")
+    return f"{section}.{RENAMED.get(section, {}).get(name, name)}" if name else dotted
 
 
 def digest_of_photographs(config: EasyDict) -> str:

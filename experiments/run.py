@@ -64,13 +64,13 @@ def run_lab(config: EasyDict, programs: Programs, command: str = "") -> Path:
 def _check_recipes(config: EasyDict) -> None:
     """Raise, before hours of training, what train.py would raise in the midst of them."""
     from csd.checkpoints import read_vgg
-    from csd.training.build import check_recipe
+    from csd.training.build import check_settings
 
     for recipe in config.lab.recipes:
         made = plan.cell_config(config, Cell(STEPS, recipe, 0, config.lab.steps), "none", Path())
         try:
-            check_recipe(made)
-            if made.train.recipe == "csd" and made.loss.vgg != "random":
+            check_settings(made)
+            if made.train.method == "csd" and made.loss.vgg != "random":
                 read_vgg(made.loss.vgg)
         except InputError as error:
             raise InputError(f"recipe {recipe}: {error}") from None

@@ -55,12 +55,12 @@ say "photographs"
 
 say "teacher"
 "$python" train.py --config configs/demo_teacher.yaml "${train[@]}" \
-  --output_dir "$output/teacher" --train.iterations=$((steps * 2 / 3))
+  --output_dir "$output/teacher" --train.steps_per_epoch=$((steps * 2 / 3))
 
 say "contrastive self-distillation"
 "$python" train.py --config configs/demo_csd.yaml "${train[@]}" \
   --teacher "$output/teacher/last.ckpt" --output_dir "$output/csd" \
-  --train.iterations=$((steps / 4))
+  --train.steps_per_epoch=$((steps / 4))
 
 say "evaluation on held-out photographs"
 "$python" eval.py --ckpt "$output/csd/last.ckpt" --data_dir "$output/photos" --sets test \

@@ -25,7 +25,7 @@ check_number() { # NAME VALUE LEAST
 }
 
 check_config() {
-  [[ -f $1 ]] || die "no configuration file $1; the recipes are in configs/"
+  [[ -f $1 ]] || die "no configuration file $1; see those in configs/"
 }
 
 # "Ascend 8", "GPU 2", or "CPU 0" where there is neither.

@@ -21,6 +21,28 @@ def test_later_wins(tmp_path):
     assert config.train.batch_size == defaults().train.batch_size
 
 
+@pytest.mark.parametrize(
+    ("old", "key", "value"),
+    [("iterations: 7", "steps_per_epoch", 7), ("recipe: joint", "method", "joint")],
+)
+def test_old_keys_are_read_with_a_word_on_the_new_name(tmp_path, capsys, old, key, value):
+    file = tmp_path / "old.yaml"
+    file.write_text(f"train: {{{old}}}\n")
+    assert load_config("train", ["--config", str(file)]).train[key] == value
+    name, _, _ = old.partition(":")
+    line = f"{file}: train.{name} is now called train.{key}\n"
+    assert capsys.readouterr().err == line
+    dotted = f"--train.{old.replace(': ', '=')}"
+    assert load_config("train", [dotted]).train[key] == value
+    assert capsys.readouterr().err == line.replace(str(file), "command line")
+
+
+def test_recipe_is_another_spelling_of_method(capsys):
+    for flag in ("--recipe", "--method"):
+        assert load_config("train", [flag, "student"]).train.method == "student"
+    assert capsys.readouterr().err == ""
+
+
 def test_saved_configuration_reads_back(tmp_path):
     config = load_config("train", ["--model.name=rcan", "--loss.layer_weights=1,2,3,4,5"])
     save_yaml(config, tmp_path / "config.yaml")
@@ -38,7 +60,7 @@ def test_saved_configuration_reads_back(tmp_path):
         (["--optim.lr=fast"], "must be a number"),
         (["--optim.lr=nan"], "must be at least"),
         (["--data.augment=perhaps"], "must be true or false"),
-        (["--recipe", "distil"], "must be one of teacher, student, joint, csd"),
+        (["--method", "distil"], "must be one of teacher, student, joint, csd"),
         (["--train.widths=2"], "must be at most 1"),
         (["--train.epochs"], "needs a value"),
         (["photos"], "unknown argument 'photos'"),

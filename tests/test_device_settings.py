@@ -145,9 +145,9 @@ def test_data_sink(target, jit_level, wanted, sinks):
 
 def test_validation_needs_more_than_one_size(tmp_path):
     from csd.config import TRAIN
-    from csd.training.build import check_recipe
+    from csd.training.build import check_settings
 
-    options = ["--recipe=teacher", "--runtime.jit_level=O2"]
+    options = ["--method=teacher", "--runtime.jit_level=O2"]
     with pytest.raises(InputError, match=r"jit_level=O2 takes one size .* train.validate_every=0"):
-        check_recipe(load_config(TRAIN, options))
-    check_recipe(load_config(TRAIN, [*options, "--train.validate_every=0"]))
+        check_settings(load_config(TRAIN, options))
+    check_settings(load_config(TRAIN, [*options, "--train.validate_every=0"]))

@@ -36,8 +36,8 @@ def recipe(photos, tmp_path) -> tuple[Path, list[str]]:
     file.write_text(
         "model: {name: edsr, scale: 2, n_feats: 8, n_resblocks: 1}\n"
         "data: {lr_patch: 8, val_images: 1}\n"
-        "train: {recipe: teacher, teacher: none, widths: [0.5], batch_size: 4, epochs: 1000,\n"
-        "  iterations: 1000, log_every: 1, save_every: 1, validate_every: 0}\n"
+        "train: {method: teacher, teacher: none, widths: [0.5], batch_size: 4, epochs: 1000,\n"
+        "  steps_per_epoch: 1000, log_every: 1, save_every: 1, validate_every: 0}\n"
         "optim: {lr: 1.0e-3, schedule: constant}\n"
         "loss: {vgg: random, vgg_arch: vgg16, negatives: 2}\n"
     )

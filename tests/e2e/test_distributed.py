@@ -43,8 +43,8 @@ def _leftovers(folder):
 
 def _settings(recipe, *extra):
     file, options = recipe
-    return file, [*options, "--train.epochs=1", f"--train.iterations={STEPS}", "--train.keep=9",
-                  "--optim.name=sgd", f"--optim.lr={LR}", *extra]  # fmt: skip
+    return file, [*options, "--train.epochs=1", f"--train.steps_per_epoch={STEPS}",
+                  "--train.keep=9", "--optim.name=sgd", f"--optim.lr={LR}", *extra]  # fmt: skip
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ LOSSES = ("total", "student", "teacher", "contrast")
 
 @pytest.mark.slow
 def test_joint_on_two_ranks_is_joint_on_one(recipe, teacher, launch, rows, tmp_path):
-    file, options = _settings(recipe, "--recipe=joint", f"--teacher={teacher[0]}")
+    file, options = _settings(recipe, "--method=joint", f"--teacher={teacher[0]}")
     two = launch(SCRIPT, "CPU", "2", file, *options)
     assert two.wait(200) == 0, two.output
     alone = tmp_path / "alone"
@@ -123,7 +123,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, row
     from csd.training.build import create_network, create_step
 
     file, options = _settings(
-        recipe, "--recipe=csd", f"--teacher={teacher[0]}", "--loss.contrast_weight=2"
+        recipe, "--method=csd", f"--teacher={teacher[0]}", "--loss.contrast_weight=2"
     )
     two = launch(SCRIPT, "CPU", "2", file, *options)
     assert two.wait(250) == 0, two.output

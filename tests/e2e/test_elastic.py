@@ -31,8 +31,8 @@ def trained(photos, tmp_path_factory) -> Path:
     recipe.write_text(
         "model: {name: edsr, scale: 2, n_feats: 8, n_resblocks: 1}\n"
         "data: {lr_patch: 16, val_images: 1}\n"
-        "train: {recipe: csd, teacher: none, widths: [0.25, 0.5], batch_size: 2, epochs: 1,\n"
-        "  iterations: 3, log_every: 1}\n"
+        "train: {method: csd, teacher: none, widths: [0.25, 0.5], batch_size: 2, epochs: 1,\n"
+        "  steps_per_epoch: 3, log_every: 1}\n"
         "optim: {lr: 1.0e-3, schedule: constant}\n"
         "loss: {vgg: random, vgg_arch: vgg16, negatives: 2, width_weights: [1.0, 2.0]}\n"
     )
@@ -146,12 +146,12 @@ def test_quality_rises_with_width(shared_data, tmp_path):
         "model.name": "edsr", "model.scale": 2, "model.n_feats": 32, "model.n_resblocks": 2,
         "data.lr_patch": 16, "data.val_images": 1,
         "train.teacher": "none", "train.widths": "0.5,0.25", "train.batch_size": 8,
-        "train.epochs": 1, "train.iterations": 300,
+        "train.epochs": 1, "train.steps_per_epoch": 300,
         "optim.lr": 1e-3, "optim.schedule": "cosine", "optim.warmup": 20,
         "loss.vgg": "random", "loss.vgg_arch": "vgg16", "loss.negatives": 2,
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, ROOT / "train.py", "--recipe=csd", "--device_target=CPU",
+        [sys.executable, ROOT / "train.py", "--method=csd", "--device_target=CPU",
          f"--data_dir={shared_data / 'photos'}", f"--cache_dir={tmp_path / 'cache'}",
          f"--output_dir={tmp_path}", *(f"--{key}={value}" for key, value in settings.items())],
         capture_output=True, text=True, timeout=3600,

@@ -85,7 +85,7 @@ def words(photos, weights, broken, other_scale, tmp_path):
 
 
 TRAIN = (
-    "--recipe=teacher --scale=2 --model.n_feats=8 --model.n_resblocks=1 --data.lr_patch=8 "
+    "--method=teacher --scale=2 --model.n_feats=8 --model.n_resblocks=1 --data.lr_patch=8 "
     "--data_dir={photos} --cache_dir={tmp}/cache --output_dir={tmp}/out --device_target=CPU "
 )
 EVAL = "--output_dir={tmp}/out --cache_dir={tmp}/cache --device_target=CPU "

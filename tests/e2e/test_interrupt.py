@@ -57,7 +57,7 @@ def start(folder):
 
 
 PROGRAMS = {
-    "train": (ROOT / "train.py", "--recipe=teacher", "--scale=2", "--data_dir=images",
+    "train": (ROOT / "train.py", "--method=teacher", "--scale=2", "--data_dir=images",
               "--output_dir=out", "--data.lr_patch=8"),
     "infer": (ROOT / "infer.py", "--input=images", "--output_dir=out"),
     "eval": (ROOT / "eval.py", f"--ckpt={SHIPPED}", "--sets=images", "--data_dir=.",

@@ -23,7 +23,7 @@ def _newest(folder):
 
 def _until_trained(program, folder, rows, reached):
     """Until it has trained behind step `reached`; what was logged there is cut first."""
-    program.until(lambda: ": recipe" in program.output and len(rows(folder)) > reached)
+    program.until(lambda: ": method" in program.output and len(rows(folder)) > reached)
 
 
 def _kill(times, seed, recipe, launch, rows, folder):

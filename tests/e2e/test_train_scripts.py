@@ -43,7 +43,7 @@ def test_usage(shell, script):
             {},
             "DEVICE_NUM must be a whole number of at least 1, not",
         ),
-        (["CPU", "2", "none.yaml"], {}, "no configuration file none.yaml; the recipes are in"),
+        (["CPU", "2", "none.yaml"], {}, "no configuration file none.yaml; see those in configs"),
         (
             ["CPU", "2", "{file}"],
             {},

@@ -82,19 +82,19 @@ def test_every_recipe_is_told_what_it_is(tmp_path):
         name: plan.cell_config(config, cell, "T.ckpt", tmp_path / name)
         for name, cell in cells.items()
     }
-    told = {name: (c.train.recipe, c.train.teacher) for name, c in made.items()}
+    told = {name: (c.train.method, c.train.teacher) for name, c in made.items()}
     assert told == {
         "student": ("student", "none"),
         "warm": ("student", "T.ckpt"),
         "csd": ("csd", "T.ckpt"),
         "csd_k1": ("csd", "T.ckpt"),
     }
-    assert [c.train.epochs * c.train.iterations for c in made.values()] == [40] * 4
+    assert [c.train.epochs * c.train.steps_per_epoch for c in made.values()] == [40] * 4
     assert (made["csd"].loss.negatives, made["csd_k1"].loss.negatives) == (10, 1)
     assert (made["csd"].optim.lr, made["csd_k1"].optim.lr) == (1e-4, 2e-4)
     assert [plan.stored_width(config, name) for name in made] == [1.0, 1.0, 0.25, 0.25]
     teacher = plan.teacher_config(config, tmp_path / "teacher")
-    assert (teacher.train.recipe, teacher.optim.lr, teacher.train.iterations) == (
+    assert (teacher.train.method, teacher.optim.lr, teacher.train.steps_per_epoch) == (
         "teacher",
         5e-4,
         20,
@@ -106,7 +106,7 @@ def test_equal_time_stretches_the_schedule(tmp_path):
     cells = plan.time_cells(config, {"warm": 120, "csd": 40, "student": 160})
     assert [(c.recipe, c.steps) for c in cells] == [("student", 160), ("warm", 120)]
     made = plan.cell_config(config, cells[1], "T.ckpt", tmp_path)
-    assert (made.train.iterations, made.optim.warmup) == (30, 30)
+    assert (made.train.steps_per_epoch, made.optim.warmup) == (30, 30)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +143,8 @@ def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
     config.data.workers, config.train.save_every, config.train.keep = 4, 7, 9
     assert plan.differences(usual, mark(config, "b")) == []
     assert plan.differences(usual, mark(config, teacher="u")) == ["teacher: t -> u"]
+    usual["train.recipe"] = usual.pop("train.method")  # as the key was once called
+    assert plan.differences(usual, mark(config)) == []
     del usual["loss.teacher_weight"]  # of a program that did not know it
     assert plan.differences(usual, mark(config)) == []
     config.loss.teacher_weight, config.optim.lr = 2.0, 0.5

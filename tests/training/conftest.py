@@ -31,12 +31,12 @@ def photos(tmp_path_factory):
 def settings(photos, tmp_path):
     """Function: the command line of a run of two epochs of six steps into `tmp_path/run`."""
 
-    def build(*extra: str, recipe: str = "teacher", backbone: str = "edsr") -> list[str]:
+    def build(*extra: str, method: str = "teacher", backbone: str = "edsr") -> list[str]:
         return [
-            f"--recipe={recipe}", "--teacher=none", *TINY[backbone], "--scale=2",
+            f"--method={method}", "--teacher=none", *TINY[backbone], "--scale=2",
             "--model.n_feats=8", "--train.widths=0.5", "--data.lr_patch=8", f"--data_dir={photos}",
             f"--cache_dir={photos.parent / 'cache'}", f"--output_dir={tmp_path / 'run'}",
-            "--train.batch_size=4", "--train.epochs=2", "--train.iterations=6",
+            "--train.batch_size=4", "--train.epochs=2", "--train.steps_per_epoch=6",
             "--train.log_every=1", "--train.save_every=1", "--train.keep=20",
             "--train.validate_every=0", "--optim.lr=1e-3", "--optim.schedule=cosine",
             "--vgg=random", "--loss.vgg_arch=vgg16", "--loss.negatives=2", "--device_target=CPU",

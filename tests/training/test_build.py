@@ -21,25 +21,25 @@ def _config(**changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"train__teacher": ""}, "recipe csd starts from a teacher: give --teacher FILE"),
-        ({"train__recipe": "joint", "train__teacher": ""}, "recipe joint starts from a teacher"),
+        ({"train__teacher": ""}, "method csd starts from a teacher: give --teacher FILE"),
+        ({"train__method": "joint", "train__teacher": ""}, "method joint starts from a teacher"),
         ({"train__teacher": "nowhere.ckpt"}, "no teacher checkpoint nowhere.ckpt; train one"),
         ({"train__widths": []}, "train.widths is empty"),
-        ({"train__recipe": "student", "train__widths": [0.5, 0.25]}, "give one width"),
+        ({"train__method": "student", "train__widths": [0.5, 0.25]}, "give one width"),
         ({"train__widths": [1.0, 0.5]}, "1.0, which is the teacher"),
         ({"train__widths": [0.5, 0.25, 0.5]}, "names a width twice"),
         ({"loss__width_weights": [1.0, 2.0]}, "2 entries for 1 student widths"),
-        ({"train__recipe": "joint", "loss__width_weights": [0.0]}, "number above zero"),
+        ({"train__method": "joint", "loss__width_weights": [0.0]}, "number above zero"),
         ({"loss__negatives": 17}, "loss.negatives=17 exceeds train.batch_size=16"),
         ({"loss__layer_weights": [1.0]}, "loss.layer_weights needs 5 numbers, not 1"),
-        ({"loss__vgg": ""}, "recipe csd needs VGG weights: --vgg FILE"),
+        ({"loss__vgg": ""}, "method csd needs VGG weights: --vgg FILE"),
     ],
 )
 def test_contradictions(changes, sentence):
-    from csd.training.build import check_recipe
+    from csd.training.build import check_settings
 
     with pytest.raises(InputError, match=sentence):
-        check_recipe(_config(**changes))
+        check_settings(_config(**changes))
 
 
 def test_widths_of_each_recipe():
@@ -47,7 +47,7 @@ def test_widths_of_each_recipe():
 
     config = _config(train__widths=[0.25, 0.5])
     assert trained_widths(config) == [1.0, 0.5, 0.25]
-    config.train.recipe = "teacher"
+    config.train.method = "teacher"
     assert trained_widths(config) == [1.0]
 
 
@@ -59,7 +59,7 @@ def test_student_from_a_teacher_is_its_prefix(mindspore_cpu, tmp_path):
     teacher = create_model("edsr", scale=2, n_feats=8, n_resblocks=1)
     file = tmp_path / "teacher.ckpt"
     save_checkpoint(file, network_state(teacher), {"model": teacher.describe(), "widths": [1.0]})
-    config = _config(train__recipe="student", train__teacher=str(file))
+    config = _config(train__method="student", train__teacher=str(file))
     student, whole = network_state(create_network(config)), network_state(teacher)
     assert student.keys() == whole.keys()
     for name, value in student.items():
@@ -86,7 +86,7 @@ def test_state_of_a_step_is_optimizer_and_scale(mindspore_cpu):
     from csd.runtime import Runtime
     from csd.training.build import create_network, create_step, step_state
 
-    config = _config(train__recipe="teacher", runtime__loss_scale="dynamic")
+    config = _config(train__method="teacher", runtime__loss_scale="dynamic")
     net = create_network(config)
     state = step_state(create_step(config, net, Runtime("CPU")))
     weights = [name for name, _ in net.parameters_and_names()]

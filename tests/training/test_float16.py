@@ -88,7 +88,7 @@ def create(level):
 
     device = runtime.setup(device_target="CPU", seed=1)
     config = load_config(TRAIN, [
-        "--recipe=csd", f"--teacher={TEACHER}", "--vgg=hed", "--scale=2", "--model.n_feats=64",
+        "--method=csd", f"--teacher={TEACHER}", "--vgg=hed", "--scale=2", "--model.n_feats=64",
         "--model.n_resblocks=16", "--train.widths=0.25", f"--train.batch_size={BATCH}",
         f"--data.lr_patch={SIDE}", f"--loss.negatives={NEGATIVES}", "--optim.lr=2e-5",
         "--runtime.loss_scale=dynamic", "--device_target=CPU", "--data_dir=unused",

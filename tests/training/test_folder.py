@@ -16,7 +16,7 @@ from csd.errors import InputError, WorkError
 def config(tmp_path):
     config = defaults()
     config.model.update(scale=2, n_feats=8, n_resblocks=1)
-    config.train.update(recipe="teacher", teacher="none", keep=2)
+    config.train.update(method="teacher", teacher="none", keep=2)
     config.runtime.update(output_dir=str(tmp_path / "run"), device_target="CPU")
     return config
 
@@ -64,6 +64,22 @@ def test_another_run_is_not_written_over(saved, config):
         prepare_folder(config)
     config.train.resume = True
     prepare_folder(config)
+
+
+def test_a_checkpoint_with_old_names_of_keys_is_resumed(saved, config):
+    from csd.config import plain
+    from csd.training.folder import newest_good, restore_run
+
+    folder, net, state = saved(7)
+    checkpoint = newest_good(folder)
+    old = plain(config)
+    old["train"]["recipe"] = old["train"].pop("method")
+    old["train"]["iterations"] = old["train"].pop("steps_per_epoch")
+    checkpoint.meta["config"] = old
+    assert restore_run(checkpoint, config, net, state).step == 7
+    old["train"]["iterations"] += 1
+    with pytest.raises(InputError, match=r"train.steps_per_epoch: 1001 -> 1000"):
+        restore_run(checkpoint, config, net, state)
 
 
 def test_two_runs_do_not_write_to_one_folder(config):

@@ -41,7 +41,7 @@ def test_the_paper_has_twelve_recipes():
 def test_settings_are_the_papers(name, scale, recipe):
     config = _load(name, scale, recipe)
     model, data, train, optim = config.model, config.data, config.train, config.optim
-    assert (model.name, model.scale, train.recipe) == (name, scale, recipe)
+    assert (model.name, model.scale, train.method) == (name, scale, recipe)
     hyper = {
         "edsr": ("n_feats", "n_resblocks", "res_scale"),
         "rcan": ("n_feats", "n_resgroups", "n_resblocks", "reduction"),
@@ -52,7 +52,7 @@ def test_settings_are_the_papers(name, scale, recipe):
     # DIV2K: by its layout images 1-800 train; 801-810 validate, unless another folder is named.
     assert (data.layout, data.val_dir, data.val_images, data.augment) == ("div2k", "", 10, True)
     assert data.lr_patch * scale == 192
-    assert (train.batch_size, train.epochs, train.iterations) == (16, 400, 1000)
+    assert (train.batch_size, train.epochs, train.steps_per_epoch) == (16, 400, 1000)
     assert (optim.name, optim.lr, optim.beta1, optim.beta2, optim.eps) == (
         "adam", 1e-4, 0.9, 0.999, 1e-8,
     )  # fmt: skip
@@ -96,13 +96,13 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
     import mindspore as ms
 
     from csd.runtime import Runtime
-    from csd.training.build import check_recipe, create_network, create_step
+    from csd.training.build import check_settings, create_network, create_step
 
     config = _load(
         name, scale, recipe, "--teacher=none", "--vgg=random", "--train.batch_size=1",
         "--loss.negatives=1", "--data.lr_patch=8",
     )  # fmt: skip
-    check_recipe(config)
+    check_settings(config)
     net = create_network(config)
     step = create_step(config, net, Runtime("CPU"))
     rng = np.random.default_rng(0)
@@ -125,10 +125,10 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_recipe_passes_its_checks(file, tmp_path):
     """Once teacher and VGG weights are given, which no recipe can bring."""
-    from csd.training.build import check_recipe
+    from csd.training.build import check_settings
 
     teacher = tmp_path / "teacher.ckpt"
     teacher.touch()
     config = load_config("train", ["--config", str(file), f"--teacher={teacher}", "--vgg=random"])
-    check_recipe(config)
+    check_settings(config)
     assert config.data.lr_patch * config.model.scale >= 16  # or VGG's last features would be empty

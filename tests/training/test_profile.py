@@ -57,7 +57,7 @@ def test_none(watched):
 
 def test_too_short_a_run(settings, run):
     with pytest.raises(InputError, match="profile_steps begins behind 10 steps and the run has 10"):
-        run(settings("--runtime.profile_steps=2", "--train.epochs=1", "--train.iterations=10"))
+        run(settings("--runtime.profile_steps=2", "--train.epochs=1", "--train.steps_per_epoch=10"))
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ def _weights(run, settings, tmp_path, *extra, **kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["edsr", "rcan", "carn"])
 def test_same_weights(settings, run, tmp_path, backbone):
-    options = ["--train.epochs=1", "--train.iterations=3"]
-    kind = {"recipe": "csd", "backbone": backbone}
+    options = ["--train.epochs=1", "--train.steps_per_epoch=3"]
+    kind = {"method": "csd", "backbone": backbone}
     plain = _weights(run, settings, tmp_path / "plain", *options, **kind)
     again = _weights(
         run, settings, tmp_path / "again", "--runtime.recompute=true", *options, **kind

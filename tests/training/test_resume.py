@@ -31,7 +31,7 @@ def _assert_same_end(first, second):
 @pytest.mark.parametrize("backbone", ["edsr", "rcan", "carn"])
 def test_six_and_six_steps_are_twelve(backbone, settings, run, tmp_path, capfd):
     validate = int(backbone == "edsr")  # between the steps, which it must not touch
-    argv = settings(f"--train.validate_every={validate}", recipe="csd", backbone=backbone)
+    argv = settings(f"--train.validate_every={validate}", method="csd", backbone=backbone)
     whole = run([*argv, f"--output_dir={tmp_path / 'whole'}"])
     with pytest.raises(Interrupted, match="stopped at step 6 of 12; the state is saved") as caught:
         run(argv, stop_at=6)

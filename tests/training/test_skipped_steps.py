@@ -21,7 +21,7 @@ def run_flags(settings, run, monkeypatch):
                 yield Tensor(np.array([4.0, 0.0, 4.0, 0.0, flag], np.float32))
 
         monkeypatch.setattr(loop._Run, "outputs", outputs)
-        options = ["--train.epochs=1", f"--train.iterations={len(flags)}"]
+        options = ["--train.epochs=1", f"--train.steps_per_epoch={len(flags)}"]
         return run(settings(*options))
 
     return start

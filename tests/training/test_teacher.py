@@ -100,7 +100,8 @@ def test_a_training_starts_from_another_scale(saved, settings, run, tmp_path):
     teacher = saved(_network("edsr", 2, n_resblocks=1))
     run([
         *settings(f"--teacher={teacher}", "--scale=3", "--model.n_resblocks=1"),
-        "--train.epochs=1", "--train.iterations=1", "--optim.schedule=constant", "--optim.lr=1e-9",
+        "--train.epochs=1", "--train.steps_per_epoch=1",
+        "--optim.schedule=constant", "--optim.lr=1e-9",
     ])  # fmt: skip
     (net, _), (given, _) = load_network(tmp_path / "run" / "last.ckpt"), load_network(teacher)
     assert net.scale == 3

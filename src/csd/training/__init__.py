@@ -1,4 +1,4 @@
-"""The training step, its recipes, and the loop around it."""
+"""The training step, the methods, and the loop around them."""
 
 from csd.training.build import create_step
 from csd.training.loop import train

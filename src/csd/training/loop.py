@@ -13,7 +13,7 @@ from csd import runtime as rt
 from csd.data import find_pairs, open_store, train_dataset
 from csd.errors import InputError, WorkError
 from csd.training.build import (
-    check_recipe,
+    check_settings,
     create_network,
     create_step,
     step_state,
@@ -57,7 +57,7 @@ def train(config: EasyDict) -> Path:
 
 
 def _train(config: EasyDict, stop: StopRequest, held: contextlib.ExitStack) -> Path:
-    check_recipe(config)
+    check_settings(config)
     pairs = _find_data(config)
     if not config.runtime.distributed:
         held.enter_context(prepare_folder(config))  # errors before MindSpore is loaded
@@ -102,7 +102,7 @@ class _Run:
         self.config, self.device = config, device
         self.folder = Path(config.runtime.output_dir)
         self.main = device.rank == 0
-        self.total = config.train.epochs * config.train.iterations
+        self.total = config.train.epochs * config.train.steps_per_epoch
         self.pending: list[ms.Tensor] = []  # outputs of steps not read back from the device yet
         self.rows: list[np.ndarray] = []  # those read back, not in metrics.csv yet
         self.skipped = 0  # steps in a row that were not finite, at a loss scale that did not fall
@@ -144,21 +144,22 @@ class _Run:
         train, step = self.config.train, self.progress.step
         what = ", ".join(f"{key} {value}" for key, value in self.net.describe().items())
         self.say(
-            f"{f'resuming at step {step}' if step else 'training'}: recipe {train.recipe}; {what}; "
-            f"{len(self.store)} photographs; {train.epochs} epochs of {train.iterations} steps; "
-            f"{self.device.ranks} x {self.device.device_target}; into {self.folder}"
+            f"{f'resuming at step {step}' if step else 'training'}: method {train.method}; {what}; "
+            f"{len(self.store)} photographs; {train.epochs} epochs of "
+            f"{train.steps_per_epoch} steps; {self.device.ranks} x {self.device.device_target}; "
+            f"into {self.folder}"
         )
 
     def go(self, stop: StopRequest) -> None:
         """All the steps that are left."""
         train = self.config.train
-        self.rates = learning_rates(self.config.optim, train.epochs, train.iterations)
+        self.rates = learning_rates(self.config.optim, train.epochs, train.steps_per_epoch)
         self.vote = StopVote(self.device, self.progress.step)
         if self.main:
             save_config(self.folder, self.config)
             self.log = RunLog(self.folder, self.widths, self.progress.step)
         self.announce()
-        title = f"{train.recipe} x{self.config.model.scale}"
+        title = f"{train.method} x{self.config.model.scale}"
         self.bar = progress_bar(self.total, self.progress.step, title, not self.main)
         self.since = time.perf_counter()
         try:
@@ -182,7 +183,7 @@ class _Run:
             start_samples=self.progress.samples,
             rank=self.device.rank,
             ranks=self.device.ranks,
-            negatives=self.config.loss.negatives if train.recipe == "csd" else 0,
+            negatives=self.config.loss.negatives if train.method == "csd" else 0,
             augment=data.augment,
             workers=data.workers,
         )
@@ -225,7 +226,7 @@ class _Run:
         self.pending.append(output)
         progress.step += 1
         progress.samples += train.batch_size * self.device.ranks
-        ended = progress.step % train.iterations == 0
+        ended = progress.step % train.steps_per_epoch == 0
         signum = self.vote.signum(progress.step, stop)
         last = progress.step == self.total
         if ended or (train.save_every and progress.step % train.save_every == 0):
@@ -258,7 +259,7 @@ class _Run:
         save_run(self.folder, self.config, self.net, self.widths, self.state, self.progress)
 
     def is_validation_due(self) -> bool:
-        epoch = self.progress.step // self.config.train.iterations
+        epoch = self.progress.step // self.config.train.steps_per_epoch
         return epoch % self.config.train.validate_every == 0 or self.progress.step == self.total
 
     def read_back(self) -> None:
@@ -316,7 +317,7 @@ class _Run:
         self.bar.set_postfix({**shown, "img/s": f"{per_second:.1f}"}, refresh=False)
 
     def row(self, values: dict[str, float]) -> None:
-        epoch = (self.progress.step - 1) // self.config.train.iterations + 1
+        epoch = (self.progress.step - 1) // self.config.train.steps_per_epoch + 1
         self.log.row(self.progress.step, {"epoch": epoch, **values})
 
     def validate_or_save(self) -> None:

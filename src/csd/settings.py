@@ -1,0 +1,324 @@
+"""The table of every setting: section, name, type, default, range, meaning.
+
+It imports nothing heavy, so that `--help` answers at once. `csd.config` reads files and command
+lines by it.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from csd.values import boolean, choice, list_of, number, optional, scale_factor, text
+
+TRAIN, EVAL, EXPORT, INFER, LAB = "train", "eval", "export", "infer", "lab"
+
+# What the laboratory trains. `warm`: method student, starting from the teacher's channels.
+LAB_RECIPES = ("student", "warm", "joint", "csd")
+# What its recipes may differ in; everything else is the budget that they share.
+_LAB_SECTIONS = ("loss", "optim")
+
+# What `mindspore.device_context.ascend.op_precision.precision_mode` takes.
+PRECISION_MODES = (
+    "force_fp16",
+    "allow_fp32_to_fp16",
+    "allow_mix_precision",
+    "must_keep_origin_dtype",
+    "force_fp32",
+    "allow_fp32_to_bf16",
+    "allow_mix_precision_fp16",
+    "allow_mix_precision_bf16",
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One setting: its default, how text becomes its value, what it means, where it has a flag."""
+
+    default: Any
+    parse: Callable[[Any], Any]
+    help: str
+    flags: tuple[str, ...] = ()  # programs on which `--<key>` is short for `--<section>.<key>`
+
+
+def suggest(name: str, known: Sequence[str]) -> str:
+    """`; did you mean NAME?`, or all the known names."""
+    close = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def _overrides(value: Any) -> dict[str, Any]:
+    """`section.key: value` pairs of the laboratory's sections, each value as its key parses it."""
+    if not isinstance(value, dict):
+        raise ValueError("must hold `section.key: value` pairs")
+    found = {}
+    for dotted, entry in value.items():
+        section, _, name = str(dotted).partition(".")
+        if section not in _LAB_SECTIONS or not name:
+            raise ValueError(
+                f"may set keys of {' and '.join(_LAB_SECTIONS)}, which {dotted!r} is not"
+            )
+        if name not in SCHEMA[section]:
+            raise ValueError(f"has the unknown key {dotted}{suggest(name, list(SCHEMA[section]))}")
+        try:
+            found[f"{section}.{name}"] = SCHEMA[section][name].parse(entry)
+        except ValueError as error:
+            raise ValueError(f"has {dotted} which {error}") from None
+    return found
+
+
+def _variants(value: Any) -> dict[str, dict]:
+    """Named recipes in order: names alone, or `name: {recipe: base, section.key: value}`."""
+    if isinstance(value, (str, list, tuple)):
+        value = dict.fromkeys(list_of(text)(value))
+    if not isinstance(value, dict) or not value:
+        raise ValueError("must name recipes")
+    found = {}
+    for name, entry in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(name)):
+            raise ValueError("must have names of letters, digits, '_', '-' and '.'")
+        entry = dict(entry) if isinstance(entry, dict) else {"recipe": entry or name}
+        base = str(entry.pop("recipe", name))
+        if base not in LAB_RECIPES:
+            hint = suggest(base, LAB_RECIPES)
+            raise ValueError(f"{name} needs `recipe:` with a known recipe, not {base!r}{hint}")
+        try:
+            found[str(name)] = {"recipe": base, **_overrides(entry)}
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+    return found
+
+
+_count = number(int, 1)
+_natural = number(int, 0)
+_positive = number(float, 0.0)
+_width = number(float, 0.0, 1.0)
+_size = optional(_count)
+
+SCHEMA: dict[str, dict[str, Key]] = {
+    "model": {
+        "name": Key("edsr", choice("edsr", "rcan", "carn"), "backbone: edsr, rcan or carn"),
+        "scale": Key(4, scale_factor, "up-scaling factor: 2, 3 or 4", (TRAIN, LAB)),
+        "n_feats": Key(64, _count, "channels of the full-width network"),
+        "n_resblocks": Key(None, _size, "residual blocks (EDSR 16), per group (RCAN 20)"),
+        "res_scale": Key(1.0, number(float), "EDSR: factor on each residual branch"),
+        "n_resgroups": Key(None, _size, "RCAN: residual groups (10)"),
+        "reduction": Key(None, _size, "RCAN: channels over channels inside attention (16)"),
+    },
+    "data": {
+        "data_dir": Key("data", text, "folder of the images", (TRAIN, EVAL, LAB)),
+        "layout": Key(
+            "auto",
+            choice("auto", "div2k", "benchmark", "folder"),
+            "how the folder is laid out: auto, div2k, benchmark or folder",
+            (TRAIN,),
+        ),
+        "val_dir": Key("", text, "validation images; else the folder's last tenth", (TRAIN,)),
+        "val_images": Key(10, _count, "validate on at most so many images"),
+        "lr_patch": Key(48, number(int, 4), "side of the low-resolution training patch, pixels"),
+        "augment": Key(True, boolean, "random flips and transposition"),
+        "cache_dir": Key(
+            "",
+            text,
+            "what is made once: decoded images, measured speeds; $XDG_CACHE_HOME/csd if empty",
+            (TRAIN, EVAL, LAB, INFER),
+        ),
+        "workers": Key(1, _count, "threads that make batches"),
+    },
+    "train": {
+        "method": Key(
+            "csd",
+            choice("teacher", "student", "joint", "csd"),
+            "teacher (full-width, L1), student (sub-network alone, L1), joint (both, L1), csd",
+            (TRAIN,),
+        ),
+        "teacher": Key(
+            "",
+            text,
+            "checkpoint of the teacher to start from, or none; csd and joint need it",
+            (TRAIN, LAB),
+        ),
+        "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
+        "batch_size": Key(16, _count, "image pairs per step and device"),
+        "epochs": Key(400, _count, "epochs"),
+        "steps_per_epoch": Key(1000, _count, "steps in an epoch"),
+        "seed": Key(1, _natural, "of weights, order, crops and negatives", (TRAIN,)),
+        "validate_every": Key(1, _natural, "epochs between validations; 0: never"),
+        "save_every": Key(0, _natural, "steps between checkpoints; 0: at the end of each epoch"),
+        "keep": Key(3, _count, "checkpoints kept beside best.ckpt"),
+        "log_every": Key(10, _count, "steps between rows of metrics.csv"),
+        "resume": Key(
+            False, boolean, "resume from the newest good checkpoint of the output folder", (TRAIN,)
+        ),
+        "allow_changed": Key(
+            False, boolean, "resume although the configuration has changed", (TRAIN,)
+        ),
+    },
+    "optim": {
+        "name": Key("adam", choice("adam", "sgd"), "adam or sgd"),
+        "lr": Key(1e-4, _positive, "learning rate at the start"),
+        "schedule": Key("step", choice("step", "cosine", "constant"), "step, cosine or constant"),
+        "decay_epochs": Key(200, _count, "step: epochs between decays"),
+        "decay_factor": Key(0.1, _positive, "step: factor of each decay"),
+        "min_lr": Key(0.0, _positive, "cosine: learning rate at the end"),
+        "warmup": Key(0, _natural, "steps over which the learning rate rises from zero"),
+        "beta1": Key(0.9, number(float, 0, 1), "Adam"),
+        "beta2": Key(0.999, number(float, 0, 1), "Adam"),
+        "eps": Key(1e-8, _positive, "Adam"),
+        "clip_norm": Key(0.0, _positive, "largest gradient norm; 0: no clipping"),
+    },
+    "loss": {
+        "vgg": Key("", text, "weights of the VGG encoder: a file, hed, or random", (TRAIN, LAB)),
+        "vgg_arch": Key("vgg19", choice("vgg16", "vgg19"), "of random weights: vgg16 or vgg19"),
+        "vgg_input": Key(
+            "auto",
+            choice("auto", "raw", "imagenet"),
+            "raw 0..255, imagenet mean and std, or auto: as the weights' owners did",
+        ),
+        "layer_weights": Key(
+            [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0],
+            list_of(_positive),
+            "weight of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1",
+        ),
+        "negatives": Key(10, _count, "negatives K of a step, at most the batch size"),
+        "contrast_weight": Key(200.0, _positive, "weight of the contrastive loss"),
+        "teacher_weight": Key(1.0, _positive, "weight of the teacher's L1"),
+        "width_weights": Key(
+            [],
+            list_of(_positive),
+            "factor on both losses of each of train.widths, in its order; none: all 1",
+        ),
+    },
+    "runtime": {
+        "device_target": Key(
+            "auto",
+            choice("auto", "Ascend", "GPU", "CPU"),
+            "Ascend, GPU, CPU or auto",
+            (TRAIN, EVAL, EXPORT, INFER, LAB),
+        ),
+        "output_dir": Key(
+            "",
+            text,
+            "the only folder written to; by default one below ./output that each program names",
+            (TRAIN, EVAL, EXPORT, INFER, LAB),
+        ),
+        "distributed": Key(False, boolean, "one of several processes started by msrun"),
+        "amp_level": Key(
+            "default",
+            choice("default", "O0", "auto", "O2", "O3"),
+            "mixed precision; default: O0 on CPU, auto elsewhere",
+        ),
+        "loss_scale": Key(
+            "default",
+            text,
+            "none, dynamic or a number; default: none on CPU, dynamic elsewhere",
+        ),
+        "data_sink": Key(
+            "default",
+            choice("default", "true", "false"),
+            "queue batches on the device; default: on GPU, and on Ascend with jit_level O2",
+        ),
+        "jit_level": Key(
+            "default",
+            choice("default", "O0", "O1", "O2"),
+            "of MindSpore's compiler; default: O0 on Ascend 910A, elsewhere MindSpore's own",
+        ),
+        "precision_mode": Key(
+            "default",
+            choice("default", *PRECISION_MODES),
+            "of Ascend's operators; default: must_keep_origin_dtype on 910A, else MindSpore's own",
+        ),
+        "recompute": Key(
+            False, boolean, "compute the network's blocks twice instead of keeping what is inside"
+        ),
+        "profile_steps": Key(
+            0, _natural, "steps, behind the first ten, that MindSpore's profiler looks at"
+        ),
+    },
+    "eval": {
+        "ckpt": Key("", text, "checkpoint; it says which network it holds", (EVAL,)),
+        "model": Key("", choice("", "bicubic"), "bicubic: no network at all", (EVAL,)),
+        "sets": Key(["Set5"], list_of(text), "benchmark sets, names or folders: A,B", (EVAL,)),
+        "scale": Key(None, optional(scale_factor), "needed with --model bicubic", (EVAL,)),
+        "width": Key([], list_of(_width), "widths: 1.0,0.25; else every trained one", (EVAL,)),
+        "bicubic_kernel": Key(
+            "matlab", choice("matlab", "pillow"), "of the bicubic row: matlab or pillow", (EVAL,)
+        ),
+        "self_ensemble": Key(
+            False,
+            boolean,
+            "self-ensemble (x8): mean over the eight flips and transpositions",
+            (EVAL,),
+        ),
+        "tile": Key(0, _natural, "side of low-resolution tiles; 0: no tiles", (EVAL,)),
+        "save_images": Key(False, boolean, "write the upscaled images too", (EVAL,)),
+    },
+    "export": {
+        "ckpt": Key("", text, "checkpoint to export", (EXPORT,)),
+        "width": Key(None, optional(_width), "else the narrowest trained width", (EXPORT,)),
+        "file_format": Key(
+            "MINDIR", choice("MINDIR", "AIR", "ONNX"), "MINDIR, AIR (Ascend) or ONNX", (EXPORT,)
+        ),
+        "size": Key("dynamic", text, "input HxW (120x160), several HxW,HxW, or dynamic", (EXPORT,)),
+    },
+    "infer": {
+        "ckpt": Key(
+            "", text, "checkpoint, or exported .mindir or .onnx; else the shipped one", (INFER,)
+        ),
+        "scale": Key(
+            None, optional(scale_factor), "of the shipped checkpoint: 2 or 4 (4)", (INFER,)
+        ),
+        "input": Key("", text, "image, folder or glob", (INFER,)),
+        "width": Key(None, optional(_width), "else the narrowest trained width", (INFER,)),
+        "budget_ms": Key(
+            None,
+            optional(number(float, 0.001)),
+            "widest trained width whose network takes at most so many ms for each image",
+            (INFER,),
+        ),
+        "tile": Key(192, number(int, 16), "side of the low-resolution tiles", (INFER,)),
+        "self_ensemble": Key(
+            False,
+            boolean,
+            "self-ensemble (x8): mean over the eight flips and transpositions",
+            (INFER,),
+        ),
+        "format": Key(
+            "png", choice("png", "same"), "of the outputs: png, or same as the input", (INFER,)
+        ),
+        "overwrite": Key(False, boolean, "write outputs that exist again", (INFER,)),
+        "compare": Key(False, boolean, "write a side-by-side image as well", (INFER,)),
+    },
+    "lab": {
+        "recipes": Key(
+            {name: {"recipe": name} for name in LAB_RECIPES},
+            _variants,
+            "what is compared: names, or name: {recipe: base, section.key: value}; "
+            f"bases {', '.join(LAB_RECIPES)}",
+        ),
+        "seeds": Key([1, 2, 3], list_of(_natural), "seeds of each recipe: 1,2,3", (LAB,)),
+        "fair": Key(
+            ["steps", "time"],
+            list_of(choice("steps", "time")),
+            "budgets: equal steps, equal wall time (of recipe csd), or both",
+            (LAB,),
+        ),
+        "steps": Key(1000, _count, "steps of every recipe; a multiple of train.epochs", (LAB,)),
+        "teacher_steps": Key(1000, _count, "steps of the teacher; a multiple of train.epochs"),
+        "teacher": Key({}, _overrides, "`section.key: value` pairs for the teacher alone"),
+        "sets": Key(["Set5"], list_of(text), "benchmark sets, names or folders: A,B", (LAB,)),
+        "benchmark_dir": Key("data", text, "folder of the benchmark sets", (LAB,)),
+        "jobs": Key(1, _count, "runs at once, each with its share of the processors", (LAB,)),
+        "smoke": Key(False, boolean, "seconds instead of hours: tiny network, few steps", (LAB,)),
+    },
+}
+
+# The sections that mean something to each program, for its help text.
+SECTIONS = {
+    TRAIN: ("model", "data", "train", "optim", "loss", "runtime"),
+    EVAL: ("data", "eval", "runtime"),
+    EXPORT: ("export", "runtime"),
+    INFER: ("infer", "runtime"),
+    LAB: ("lab", "model", "data", "train", "optim", "loss", "runtime"),
+}
