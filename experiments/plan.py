@@ -175,7 +175,7 @@ def digest_of_photographs(config: EasyDict) -> str:
     """
     data = config.data
     val_dir = data.val_dir or None
-    pairs = find_pairs(data.data_dir, config.model.scale, data.layout, "train", val_dir)
+    pairs = find_pairs(data.data_dir, config.model.scale, data.layout, "train", val_dir, data.lr)
     lines = [f"{pair.name} {pair.hr.stat().st_size}" for pair in pairs]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -212,5 +212,5 @@ def check_plan(config: EasyDict) -> None:
     if not Path(lab.benchmark_dir).is_dir():
         raise InputError(f"no folder {lab.benchmark_dir} of benchmark sets; use --benchmark_dir")
     for name in lab.sets:
-        for pair in benchmark_pairs(lab.benchmark_dir, name, config.model.scale):
+        for pair in benchmark_pairs(lab.benchmark_dir, name, config.model.scale, config.data.lr):
             check_pair(pair, config.model.scale)

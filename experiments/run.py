@@ -265,7 +265,7 @@ class _Lab:
             *self.programs.evaluate, f"--ckpt={ckpt}", f"--width={width}",
             f"--data_dir={config.lab.benchmark_dir}", f"--sets={','.join(config.lab.sets)}",
             f"--output_dir={folder}", f"--cache_dir={config.data.cache_dir}",
-            f"--device_target={config.runtime.device_target}",
+            f"--device_target={config.runtime.device_target}", f"--data.lr={config.data.lr}",
         ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from csd.values import boolean, choice, list_of, number, optional, scale_factor, text
+from csd.values import boolean, choice, list_of, number, optional, scale_factor, text, word
 
 TRAIN, EVAL, EXPORT, INFER, LAB = "train", "eval", "export", "infer", "lab"
 
@@ -113,6 +113,11 @@ SCHEMA: dict[str, dict[str, Key]] = {
             choice("auto", "div2k", "benchmark", "folder"),
             "how the folder is laid out: auto, div2k, benchmark or folder",
             (TRAIN,),
+        ),
+        "lr": Key(
+            "bicubic",
+            word,
+            "LR images: bicubic (else made), made, another degradation that is there, or a folder",
         ),
         "val_dir": Key("", text, "validation images; else the folder's last tenth", (TRAIN,)),
         "val_images": Key(10, _count, "validate on at most so many images"),

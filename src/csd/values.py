@@ -49,6 +49,13 @@ def text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def word(value: Any) -> str:
+    """Text that is not empty."""
+    if not text(value).strip():
+        raise ValueError("must not be empty")
+    return text(value)
+
+
 def boolean(value: Any) -> bool:
     """true, yes, on, 1 or their opposites."""
     if isinstance(value, bool):

@@ -122,11 +122,11 @@ def test_wrong_places_are_explained(tmp_path, make_photos):
     for folder, layout, split, sentence in (
         ("gone", "auto", "train", "data_dir .*gone does not exist"),
         ("file", "auto", "train", "is a file; give the folder"),
-        ("empty", "auto", "train", "no photographs in .*empty"),
+        ("empty", "auto", "train", "no images in .*empty"),
         ("empty", "div2k", "train", "has no folder DIV2K_train_HR"),
-        ("empty", "benchmark", "train", "no photographs in .*HR"),
+        ("empty", "benchmark", "train", "no images in .*HR"),
         ("empty", "tree", "train", "layout 'tree' is unknown; choose one of auto"),
-        ("one", "auto", "train", "holds one photograph.*val_dir"),
+        ("one", "auto", "train", "holds one image.*val_dir"),
     ):
         with pytest.raises(InputError, match=sentence):
             find_pairs(tmp_path / folder, 4, layout, split)
@@ -174,7 +174,7 @@ def test_every_format_counts_and_the_rest_is_named_once(tmp_path, make_photos, c
     ]
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.xcf").touch()
-    with pytest.raises(InputError, match=r"no photographs in .* \(not read: 1 \.xcf\)"):
+    with pytest.raises(InputError, match=r"no images in .* \(not read: 1 \.xcf\)"):
         find_pairs(tmp_path / "other", 2)
 
 

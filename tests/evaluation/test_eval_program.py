@@ -63,6 +63,29 @@ def test_bicubic_needs_no_network(small_set, tmp_path):
     assert np.isfinite(metrics["runs"][0]["sets"]["Tiny"]["psnr_y"])
 
 
+def test_lr_of_another_degradation_is_scored_when_asked_for(tmp_path, reference):
+    """The same HR with bicubic LR files, with black ones called unknown, and without any."""
+    from csd.cli.evaluate import main
+    from csd.data import benchmark_pairs, load_pair, write_png
+
+    pair = benchmark_pairs(reference, "Set5", 4)[0]
+    hr, lr = load_pair(pair, 4)
+    write_png(tmp_path / "S" / "HR" / "a.png", hr)
+    write_png(tmp_path / "S" / "LR" / "x4" / "a.png", np.maximum(lr, 3) - 3)
+    write_png(tmp_path / "S" / "LR_unknown" / "X4" / "ax4.png", np.zeros_like(lr))
+
+    def psnr(choice):
+        words = ["--model=bicubic", "--scale=4", "--sets=S", f"--data_dir={tmp_path}"]
+        assert main([*words, f"--output_dir={tmp_path / 'out'}", f"--data.lr={choice}"]) == 0
+        metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        return metrics["runs"][0]["sets"]["S"]["psnr_y"]
+
+    made, bicubic, unknown = psnr("made"), psnr("bicubic"), psnr("unknown")
+    assert made - 1 < bicubic < made - 0.01
+    assert unknown < 15
+    assert psnr(tmp_path / "S" / "LR") == bicubic
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

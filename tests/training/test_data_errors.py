@@ -43,7 +43,7 @@ def test_photograph_smaller_than_the_patch(settings, run):
 
 def test_one_photograph_leaves_none_to_validate_with(settings, run, photos, folder):
     own = folder(photos, 1)
-    with pytest.raises(InputError, match="holds one photograph: none is left to validate with"):
+    with pytest.raises(InputError, match="holds one image: none is left to validate with"):
         run(settings(f"--data_dir={own}", "--train.validate_every=1"))
 
 

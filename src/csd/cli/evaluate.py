@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from easydict import EasyDict
+
 from csd.config import load_config
 from csd.errors import InputError
 
@@ -17,7 +19,7 @@ speed and size, widths.svg, and with --save_images the pictures, into --output_d
 output/eval). --width also takes widths that were not trained; they are marked."""
 
 
-def _sets(names: Sequence[str], data_dir: str, scale: int) -> dict:
+def _sets(names: Sequence[str], data: EasyDict, scale: int) -> dict:
     """Label -> photographs; a folder is labelled by its own name."""
     from csd.data import benchmark_pairs, check_pair
 
@@ -28,7 +30,7 @@ def _sets(names: Sequence[str], data_dir: str, scale: int) -> dict:
         label = Path(name).name or Path(name).resolve().name
         if label in sets:
             raise InputError(f"two sets are called {label}; evaluate them one at a time")
-        sets[label] = benchmark_pairs(data_dir, name, scale)
+        sets[label] = benchmark_pairs(data.data_dir, name, scale, data.lr)
         for pair in sets[label]:
             check_pair(pair, scale)
     return sets
@@ -74,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
     from csd import evaluation
     from csd.reporting import write_width_curve
 
-    sets = _sets(options.sets, config.data.data_dir, scale)
+    sets = _sets(options.sets, config.data, scale)
     methods = [evaluation.bicubic_method(scale, options.bicubic_kernel)]
     if net is not None:
         methods += evaluation.network_methods(

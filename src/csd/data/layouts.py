@@ -1,9 +1,12 @@
-"""Where photographs lie on disk: DIV2K, benchmark sets, plain folders. Nothing is decoded here.
+"""Where images lie on disk: DIV2K, benchmark sets, plain folders. Nothing is decoded here.
 
 - `div2k`: `DIV2K_train_HR/0001.png`, `DIV2K_train_LR_bicubic/X4/0001x4.png`, and the same with
-  `valid`; or all of it in the train folders. Split by number: 1-800 train, 801-810 validate.
+  `valid`; or all of it in the train folders. Split by number: 0001-0800 train, 0801-0810 validate;
+  names of another form (Flickr2K's `000001.png`) train.
 - `benchmark`: `<Set>/HR/<name>.png`, `<Set>/LR_bicubic/X4/<name>x4.png`.
-- `folder`: photographs in `D` or `D/HR`; LR is made.
+- `folder`: images in `D` or `D/HR`.
+
+Everywhere LR files that lie there are used (`csd.data.low_resolution`), or LR is made.
 """
 
 import contextlib
@@ -13,22 +16,30 @@ from pathlib import Path
 
 import numpy as np
 
-from csd.data.formats import describe_unread, is_image_name, warn_unread
+from csd.data.formats import describe_unread, warn_unread
 from csd.data.images import image_size, read_image
 from csd.data.imresize import imresize_bicubic
+from csd.data.low_resolution import (
+    BICUBIC,
+    find_lr,
+    fits,
+    hr_folder_of,
+    hr_folders_of,
+    list_images,
+    lr_folders,
+)
+from csd.data.roles import sort_roles
 from csd.errors import InputError
 
 LAYOUTS = ("auto", "div2k", "benchmark", "folder")
 SPLITS = ("train", "val", "all")
 DIV2K_TRAIN = range(1, 801)
 DIV2K_VAL = range(801, 811)
-# HR may exceed scale * LR: sets are cropped to a multiple of 12 so that one HR serves x2, x3, x4.
-_MAX_EXCESS = 12
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One photograph: its name, its HR file, and its LR file or None (then LR is made from HR)."""
+    """One image: its name, its HR file, and its LR file or None (then LR is made from HR)."""
 
     name: str
     hr: Path
@@ -41,15 +52,16 @@ def find_pairs(
     layout: str = "auto",
     split: str = "train",
     val_dir: str | Path | None = None,
+    lr: str = BICUBIC,
 ) -> list[Pair]:
-    """The photographs of a split, sorted by name.
+    """The images of a split, sorted by name.
 
-    DIV2K splits by number (1-800, 801-810). Any other layout keeps its last tenth, at least one
-    photograph, for validation; with `val_dir` it trains on all, and `val_dir` validates. Split
-    `all` is everything.
+    DIV2K splits by number (0001-0800, 0801-0810). Any other layout keeps its last tenth, at least
+    one image, for validation; with `val_dir` it trains on all, and `val_dir` validates. Split
+    `all` is everything. `lr`: which LR files, see `csd.data.low_resolution.find_lr`.
 
     Raises:
-        InputError: a missing folder, no photographs, too few to split, LR files missing (named).
+        InputError: a missing folder, no images, too few to split, LR files missing (named).
     """
     if layout not in LAYOUTS:
         raise InputError(f"layout '{layout}' is unknown; choose one of {', '.join(LAYOUTS)}")
@@ -58,28 +70,31 @@ def find_pairs(
     if split == "val" and val_dir is not None:
         folder = _folder(val_dir, "val_dir")
         kind = detect_layout(folder)
-        return _read(folder, scale, kind, "val" if kind == "div2k" else "all")
+        return _read(folder, scale, kind, "val" if kind == "div2k" else "all", lr)
     folder = _folder(data_dir, "data_dir")
     kind = detect_layout(folder) if layout == "auto" else layout
     if split == "train" and val_dir is not None and kind != "div2k":
         split = "all"
-    return _read(folder, scale, kind, split)
+    return _read(folder, scale, kind, split, lr)
 
 
-def benchmark_pairs(data_dir: str | Path, set_name: str, scale: int) -> list[Pair]:
-    """The photographs of a benchmark set: `data_dir/Set`, `data_dir/benchmark/Set`, or a path.
+def benchmark_pairs(
+    data_dir: str | Path, set_name: str, scale: int, lr: str = BICUBIC
+) -> list[Pair]:
+    """The images of a benchmark set: `data_dir/Set`, `data_dir/benchmark/Set`, or a path.
 
-    The set is `<Set>/HR` with or without `<Set>/LR_bicubic`, a plain folder of HR photographs, or
+    The set is `<Set>/HR` with or without `<Set>/LR_bicubic`, a plain folder of HR images, or
     a DIV2K folder (images 801-810). Where no LR files exist they are None: `load_pair` makes them.
+    `lr`: which LR files, see `csd.data.low_resolution.find_lr`.
 
     Raises:
-        InputError: no such set (the sentence lists those present), no photographs, LR missing.
+        InputError: no such set (the sentence lists those present), no images, LR missing.
     """
     data_dir = Path(data_dir)
     for folder in (data_dir / set_name, data_dir / "benchmark" / set_name, Path(set_name)):
         if set_name and folder.is_dir():
             kind = detect_layout(folder)
-            return _read(folder, scale, kind, "val" if kind == "div2k" else "all")
+            return _read(folder, scale, kind, "val" if kind == "div2k" else "all", lr)
     _folder(data_dir, "data_dir")
     there = [s.name for root in (data_dir, data_dir / "benchmark") for s in _set_folders(root)]
     hint = f"sets there: {', '.join(sorted(there))}" if there else "no set lies there"
@@ -93,9 +108,10 @@ def detect_layout(folder: Path) -> str:
     """Which of the three layouts a folder has; `folder` where nothing tells."""
     if _div2k_root(folder) is not None:
         return "div2k"
-    if (folder / "HR").is_dir() and (folder / "LR_bicubic").is_dir():
+    hr = hr_folder_of(folder)
+    if hr != folder and hr.is_dir() and lr_folders(hr):
         return "benchmark"
-    if not _images(folder) and not (folder / "HR").is_dir() and _benchmark_roots(folder):
+    if hr != folder and not hr.is_dir() and _benchmark_roots(folder):
         return "benchmark"
     return "folder"
 
@@ -106,12 +122,11 @@ def fitted_size(pair: Pair, hr: tuple[int, int], lr: tuple[int, int], scale: int
     Raises:
         InputError: the sizes do not belong to this scale.
     """
-    for big, small in zip(hr, lr, strict=True):
-        if not -scale < big - scale * small <= _MAX_EXCESS or min(big // scale, small) < 1:
-            raise InputError(
-                f"{pair.lr} measures {lr[1]}x{lr[0]}, which does not fit {pair.hr}"
-                f" ({hr[1]}x{hr[0]}) at scale {scale}; check the scale and the LR folder"
-            )
+    if not fits(hr, lr, scale):
+        raise InputError(
+            f"{pair.lr} measures {lr[1]}x{lr[0]}, which does not fit {pair.hr}"
+            f" ({hr[1]}x{hr[0]}) at scale {scale}; check the scale and the LR folder"
+        )
     return min(hr[0] // scale, lr[0]), min(hr[1] // scale, lr[1])
 
 
@@ -139,7 +154,7 @@ def load_pair(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_pair(pair: Pair, scale: int, lr_patch: int = 1) -> tuple[int, int]:
-    """(H, W) of the LR picture, from the headers alone: errors come before hours of decoding.
+    """(H, W) of the LR image, from the headers alone: errors come before hours of decoding.
 
     Raises:
         InputError: unreadable header, sizes that do not fit, or HR smaller than the patch.
@@ -163,21 +178,15 @@ def _folder(path: str | Path, what: str) -> Path:
     if not path.exists():
         raise InputError(f"{what} {path} does not exist")
     if not path.is_dir():
-        raise InputError(f"{what} {path} is a file; give the folder that holds the photographs")
+        raise InputError(f"{what} {path} is a file; give the folder that holds the images")
     return path
 
 
-def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if is_image_name(p) and p.is_file())
-
-
-def _read(folder: Path, scale: int, kind: str, split: str) -> list[Pair]:
+def _read(folder: Path, scale: int, kind: str, split: str, lr: str) -> list[Pair]:
     if kind == "div2k":
-        return _div2k(folder, scale, split)
-    pairs = _benchmark(folder, scale) if kind == "benchmark" else _plain(folder)
-    return _split(pairs, split, folder)
+        return _div2k(folder, scale, split, lr)
+    read = _benchmark if kind == "benchmark" else _plain
+    return _split(read(folder, scale, lr), split, folder)
 
 
 def _split(pairs: list[Pair], split: str, folder: Path) -> list[Pair]:
@@ -185,23 +194,33 @@ def _split(pairs: list[Pair], split: str, folder: Path) -> list[Pair]:
         return pairs
     if len(pairs) < 2:
         raise InputError(
-            f"{folder} holds one photograph: none is left to validate with;"
-            " add some or give val_dir"
+            f"{folder} holds one image: none is left to validate with; add some or give val_dir"
         )
     count = max(1, len(pairs) // 10)
     return pairs[-count:] if split == "val" else pairs[:-count]
 
 
-def _plain(folder: Path) -> list[Pair]:
-    images = _images(folder) or _images(folder / "HR")
+def _plain(folder: Path, scale: int, lr: str) -> list[Pair]:
+    hr_folder = hr_folder_of(folder)
+    images = list_images(hr_folder)
     if not images:
         rest = describe_unread(folder.iterdir())
         raise InputError(
-            f"no photographs in {folder} or {folder / 'HR'};"
+            f"no images in {folder} or {folder / 'HR'};"
             " put .png or .jpg files there, or check the layout" + (f" ({rest})" if rest else "")
         )
-    warn_unread(images[0].parent)
-    return [Pair(_unique_name(p, images), p) for p in images]
+    return _paired(images, [hr_folder], scale, lr)
+
+
+def _paired(
+    images: list[Path], hr_folders: list[Path], scale: int, lr: str, prefix: str = ""
+) -> list[Pair]:
+    """Name the HR files among `images`, and give each its LR file."""
+    for folder in sorted({path.parent for path in images}):
+        warn_unread(folder)
+    roles = sort_roles(images, scale)
+    found = find_lr(roles.hr, hr_folders, scale, lr) or roles.used_lr(scale, lr)
+    return [Pair(prefix + _unique_name(p, roles.hr), p, found.get(p)) for p in roles.hr]
 
 
 def _unique_name(path: Path, images: list[Path]) -> str:
@@ -213,25 +232,31 @@ def _unique_name(path: Path, images: list[Path]) -> str:
 def _set_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         return []
-    return sorted(d for d in root.iterdir() if d.is_dir() and _images(d / "HR"))
+    return sorted(d for d in root.iterdir() if d.is_dir() and _is_set(d))
+
+
+def _is_set(folder: Path) -> bool:
+    found = hr_folders_of(folder)
+    return len(found) == 1 and found != [folder]
 
 
 def _benchmark_roots(folder: Path) -> list[Path]:
     """The set folders that `folder` stands for: itself, its children, or benchmark's children."""
-    if (folder / "HR").is_dir():
+    if hr_folder_of(folder).is_dir():
         return [folder]
     return _set_folders(folder) or _set_folders(folder / "benchmark")
 
 
-def _benchmark(folder: Path, scale: int) -> list[Pair]:
+def _benchmark(folder: Path, scale: int, lr: str) -> list[Pair]:
     roots = _benchmark_roots(folder)
     pairs = []
     for root in roots:
         prefix = "" if len(roots) == 1 else f"{root.name}/"
-        lr_dir = root / "LR_bicubic" / f"X{scale}"
-        pairs += _with_lr(_images(root / "HR"), [lr_dir], scale, prefix)
+        hr = hr_folder_of(root)
+        if images := list_images(hr):
+            pairs += _paired(images, [hr], scale, lr, prefix)
     if not pairs:
-        raise InputError(f"no photographs in {folder / 'HR'}; expected <Set>/HR/<name>.png")
+        raise InputError(f"no images in {folder / 'HR'}; expected <Set>/HR/<name>.png")
     return pairs
 
 
@@ -242,44 +267,26 @@ def _div2k_root(folder: Path) -> Path | None:
     return None
 
 
-def _div2k(folder: Path, scale: int, split: str) -> list[Pair]:
+def _div2k(folder: Path, scale: int, split: str, lr: str) -> list[Pair]:
     root = _div2k_root(folder)
     if root is None:
         raise InputError(f"{folder} has no folder DIV2K_train_HR; check data_dir and the layout")
-    wanted = {"train": DIV2K_TRAIN, "val": DIV2K_VAL, "all": range(1, 10**6)}[split]
-    found: dict[int, Path] = {}
-    for part in ("valid", "train"):  # of an image in both folders the train folder's counts
-        for image in _images(root / f"DIV2K_{part}_HR"):
-            number = re.fullmatch(r"(\d+)", image.stem)
-            if number and int(number[1]) in wanted:
-                found[int(number[1])] = image
-    if not found:
+    hr_folders = [root / f"DIV2K_{part}_HR" for part in ("train", "valid")]
+    images = list_images(hr_folders[0])
+    stems = {image.stem for image in images}  # of an image in both folders the train folder's
+    images += [image for image in list_images(hr_folders[1]) if image.stem not in stems]
+    images = sorted((p for p in images if _in_split(p, split)), key=lambda path: path.name)
+    if not images:
+        wanted = DIV2K_VAL if split == "val" else DIV2K_TRAIN
         where = f"numbered {wanted.start:04d} to {wanted.stop - 1:04d}"
         hint = "; put DIV2K_valid_HR beside it or give val_dir" if split == "val" else ""
         raise InputError(f"{root} has no DIV2K image {where}{hint}")
-    lr_dirs = [root / f"DIV2K_{part}_LR_bicubic" / f"X{scale}" for part in ("train", "valid")]
-    return _with_lr([found[n] for n in sorted(found)], lr_dirs, scale)
+    return _paired(images, hr_folders, scale, lr)
 
 
-def _with_lr(images: list[Path], lr_dirs: list[Path], scale: int, prefix: str = "") -> list[Pair]:
-    """Match HR files with `<name>x<scale>` (or `<name>`) in the LR folders; no folder: no LR."""
-    for folder in sorted({p.parent for p in images} | {d for d in lr_dirs if d.is_dir()}):
-        warn_unread(folder)
-    lr_files = {p.stem: p for folder in lr_dirs for p in _images(folder)}
-    pairs = [
-        Pair(
-            prefix + _unique_name(p, images),
-            p,
-            lr_files.get(f"{p.stem}x{scale}") or lr_files.get(p.stem),
-        )
-        for p in images
-    ]
-    missing = [p.hr.stem for p in pairs if p.lr is None]
-    if missing and any(folder.is_dir() for folder in lr_dirs):
-        names = ", ".join(f"{stem}x{scale}.png" for stem in missing[:5])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        there = next(folder for folder in lr_dirs if folder.is_dir())
-        raise InputError(
-            f"{there} lacks {names}{more}; add them, or remove the folder to have LR images made"
-        )
-    return pairs
+def _in_split(image: Path, split: str) -> bool:
+    """DIV2K's names are four digits; whatever has another form trains."""
+    number = re.match(r"\d{4}(?!\d)", image.stem)
+    if split == "all" or number is None:
+        return split != "val"
+    return int(number[0]) in (DIV2K_VAL if split == "val" else DIV2K_TRAIN)

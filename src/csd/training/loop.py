@@ -88,7 +88,7 @@ def _find_data(config: EasyDict) -> dict[str, list]:
     data, scale = config.data, config.model.scale
     val_dir = data.val_dir or None
     found = {
-        split: find_pairs(data.data_dir, scale, data.layout, split, val_dir)
+        split: find_pairs(data.data_dir, scale, data.layout, split, val_dir, data.lr)
         for split in ("train", "val")
         if split == "train" or config.train.validate_every
     }
