@@ -100,6 +100,11 @@ SCHEMA: dict[str, dict[str, Key]] = {
     "model": {
         "name": Key("edsr", choice("edsr", "rcan", "carn"), "backbone: edsr, rcan or carn"),
         "scale": Key(4, scale_factor, "up-scaling factor: 2, 3 or 4", (TRAIN, LAB)),
+        "init": Key(
+            "default",
+            choice("default", "interpolation"),
+            "initial weights: default, or interpolation: every width starts at bicubic quality",
+        ),
         "n_feats": Key(64, _count, "channels of the full-width network"),
         "n_resblocks": Key(None, _size, "residual blocks (EDSR 16), per group (RCAN 20)"),
         "res_scale": Key(1.0, number(float), "EDSR: factor on each residual branch"),

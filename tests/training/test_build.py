@@ -82,6 +82,20 @@ def test_teacher_of_another_network_is_refused(mindspore_cpu, tmp_path):
         create_network(_config(train__teacher=str(file)))
 
 
+@pytest.mark.parametrize("method", ["teacher", "student"])
+def test_initial_weights_of_an_interpolation(mindspore_cpu, method):
+    """Also in a student from scratch, which is a network of its own."""
+    from csd.training.build import create_network
+
+    config = _config(train__method=method, model__init="interpolation")
+    head = create_network(config).head.weight.asnumpy()
+    assert head.shape[0] == (4 if method == "student" else 8)
+    np.testing.assert_array_equal(head[:3, :, 1, 1], np.eye(3))
+    assert np.count_nonzero(head[:3]) == 3 and np.count_nonzero(head[3:]) == head[3:].size
+    config.model.init = "default"
+    assert np.count_nonzero(create_network(config).head.weight.asnumpy()[:3]) > 3
+
+
 def test_state_of_a_step_is_optimizer_and_scale(mindspore_cpu):
     from csd.runtime import Runtime
     from csd.training.build import create_network, create_step, step_state

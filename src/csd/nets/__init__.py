@@ -4,6 +4,7 @@ from csd.errors import InputError
 from csd.nets.base import SlimmableSR, check_width, copy_prefix, slim
 from csd.nets.carn import CARN
 from csd.nets.edsr import EDSR
+from csd.nets.interpolation import start_as_interpolation
 from csd.nets.rcan import RCAN
 from csd.nets.vgg import VGG16_LAYERS, VGG19_LAYERS, VGG_LAYERS, VGGEncoder
 
@@ -18,6 +19,7 @@ __all__ = [
     "create_model",
     "extract_student",
     "slim",
+    "start_as_interpolation",
 ]
 
 # A new backbone is one file and one line here.

@@ -4,6 +4,7 @@ import mindspore as ms
 from mindspore import nn, ops
 
 from csd.errors import InputError
+from csd.nets.interpolation import ImagePath
 from csd.nets.layers import RGB_MEAN, per_channel
 
 
@@ -41,6 +42,14 @@ class SlimmableSR(nn.Cell):
     def narrowed(self, width: float) -> dict:
         """Hyper-parameters of the dense network whose weights are the prefix at `width`."""
         raise NotImplementedError
+
+    def image_path(self) -> ImagePath:
+        """The layers that `start_as_interpolation` sets, for `model.init=interpolation`.
+
+        Raises:
+            InputError: the network has no such path.
+        """
+        raise InputError(f"{self.name} cannot start as an interpolation; use model.init=default")
 
     def describe(self) -> dict:
         """Name, scale and hyper-parameters as plain data, for checkpoints and reports."""

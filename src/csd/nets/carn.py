@@ -7,6 +7,7 @@ prefix of its input axis, as the paper of CSD does.
 from mindspore import nn, ops
 
 from csd.nets.base import SlimmableSR, slim
+from csd.nets.interpolation import ImagePath
 from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
 
 
@@ -76,6 +77,16 @@ class CARN(SlimmableSR):
 
     def narrowed(self, width: float) -> dict:
         return {"n_feats": slim(self.n_feats, width)}
+
+    def image_path(self) -> ImagePath:
+        # Behind each fusion stands a ReLU: the offset keeps the image above zero.
+        fusions = [
+            c.conv
+            for cell in (self.b1, self.b2, self.b3, self)
+            for c in (cell.c1, cell.c2, cell.c3)
+        ]
+        branches = [unit.conv2 for unit in self.blocks()]
+        return ImagePath(self.entry, branches, self.upsample, self.exit, fusions, offset=128.0)
 
     def construct(self, x, width=1.0):
         m = slim(self.n_feats, width)

@@ -3,6 +3,7 @@
 from mindspore import nn, ops
 
 from csd.nets.base import SlimmableSR, slim
+from csd.nets.interpolation import ImagePath
 from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
 
 
@@ -44,6 +45,10 @@ class EDSR(SlimmableSR):
 
     def narrowed(self, width: float) -> dict:
         return {**self.hyper, "n_feats": slim(self.n_feats, width)}
+
+    def image_path(self) -> ImagePath:
+        branches = [*(block.conv2 for block in self.body), self.body_conv]
+        return ImagePath(self.head, branches, self.upsampler, self.tail_conv)
 
     def construct(self, x, width=1.0):
         m = slim(self.n_feats, width)

@@ -5,6 +5,7 @@ from mindspore import nn, ops
 
 from csd.errors import InputError
 from csd.nets.base import SlimmableSR, slim
+from csd.nets.interpolation import ImagePath
 from csd.nets.layers import (
     SlimConv2d,
     Upsampler,
@@ -120,6 +121,11 @@ class RCAN(SlimmableSR):
     def narrowed(self, width: float) -> dict:
         feats, squeezed = slim(self.n_feats, width), slim(self.n_squeezed, width)
         return {**self.hyper, "n_feats": feats, "n_squeezed": squeezed}
+
+    def image_path(self) -> ImagePath:
+        branches = [group.conv for group in self.body] + [self.body_conv]
+        branches += [block.body[1] for block in self.blocks()]
+        return ImagePath(self.head_conv, branches, self.upsampler, self.tail_conv)
 
     def construct(self, x, width=1.0):
         return self.pooled(x, width)[0]

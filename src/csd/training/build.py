@@ -17,7 +17,14 @@ from csd.losses import (
     check_negatives,
     check_width_weights,
 )
-from csd.nets import VGG_LAYERS, SlimmableSR, VGGEncoder, create_model, extract_student
+from csd.nets import (
+    VGG_LAYERS,
+    SlimmableSR,
+    VGGEncoder,
+    create_model,
+    extract_student,
+    start_as_interpolation,
+)
 from csd.ops import precision
 from csd.runtime import Runtime
 from csd.training.profile import UNPROFILED
@@ -88,14 +95,21 @@ def _check_widths(widths: Sequence[float]) -> None:
 def create_network(config: EasyDict) -> SlimmableSR:
     """The network to train: new, or the teacher's; for method `student`, the sub-network alone."""
     model = config.model
-    net = create_model(model.name, scale=model.scale, **model_hyper(config))
+    net = _new_network(config, model_hyper(config))
     teacher = config.train.teacher
     if teacher and teacher != "none":
         load_teacher(net, teacher, res_scale=model.res_scale if model.name == "edsr" else None)
     if config.train.method == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one
-            net = create_model(net.name, scale=net.scale, **net.hyper)
+            net = _new_network(config, net.hyper)
+    return net
+
+
+def _new_network(config: EasyDict, hyper: dict) -> SlimmableSR:
+    net = create_model(config.model.name, scale=config.model.scale, **hyper)
+    if config.model.init == "interpolation":
+        start_as_interpolation(net.image_path())
     return net
 
 
