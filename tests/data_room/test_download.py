@@ -188,8 +188,9 @@ def test_refusals_are_sentences(server, tmp_path):
         fetch("http://127.0.0.1:9/x", tmp_path / "f", say=quiet, wait=0, timeout=2)
 
 
-def png(seed, shape=(25, 30, 3)):
-    image = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+def png(seed, shape=(230, 240, 3)):
+    rows, columns, channels = (np.arange(n) for n in shape)
+    image = (rows[:, None, None] * 3 + columns[:, None] * channels + 7 * seed).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -277,7 +278,7 @@ def test_damaged_and_incomplete_archives_are_named(server, tmp_path):
     with pytest.raises(WorkError, match=r"y\.zip is damaged.*CRC"):
         get_set5(server, tmp_path, url=server.url("/y.zip"))
     server.files["/z.zip"] = zip_of(dict(list(SET5.items())[:4]))
-    with pytest.raises(WorkError, match=r"Set5/HR has \d photographs, expected 5"):
+    with pytest.raises(WorkError, match=r"Set5/HR has \d images, expected 5"):
         get_set5(server, tmp_path / "other", url=server.url("/z.zip"))
 
 
@@ -402,7 +403,7 @@ def test_a_bad_archive_is_removed_and_fetched_again(server, tmp_path):
 
     few, folder = dict(list(SET5.items())[:4]), tmp_path / "few"
     server.files["/x.tar"] = tar_of(few)
-    with pytest.raises(WorkError, match=r"4 photographs, expected 5.*start again to fetch"):
+    with pytest.raises(WorkError, match=r"4 images, expected 5.*start again to fetch"):
         get_set5(server, folder, url=url)
     server.files["/x.tar"] = tar_of(SET5)
     get_set5(server, folder, url=url)
@@ -411,12 +412,16 @@ def test_a_bad_archive_is_removed_and_fetched_again(server, tmp_path):
 
 def test_an_image_that_cannot_be_read_is_named_with_the_remedy(server, tmp_path):
     server.files["/x.tar"] = tar_of({**SET5, "Set5/HR/c.png": b"no image"})
-    with pytest.raises(WorkError, match=r"Set5/HR/c\.png .*remove it and start again to fetch it"):
+    with pytest.raises(WorkError, match=r"Set5/HR/c\.png of .*x\.tar cannot be read.*start again"):
         get_set5(server, tmp_path, url=server.url("/x.tar"))
-    (tmp_path / "Set5/HR/c.png").unlink()
+    assert not any(tmp_path.iterdir())
     server.files["/x.tar"] = tar_of(SET5)
     get_set5(server, tmp_path, url=server.url("/x.tar"))
     assert (tmp_path / "Set5/HR/c.png").read_bytes() == png(2)
+    (tmp_path / "Set5/HR/c.png").write_bytes(b"no image")
+    (tmp_path / "Set5/LR_bicubic/X2/cx2.png").unlink()
+    with pytest.raises(WorkError, match=r"Set5/HR/c\.png .*remove it and start again to fetch it"):
+        get_set5(server, tmp_path, url=server.url("/x.tar"))
 
 
 def test_mirrors(server, tmp_path, monkeypatch):

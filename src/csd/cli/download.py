@@ -1,20 +1,27 @@
-"""Download photographs (DIV2K, Set5, Set14, B100, Urban100) and VGG-19 weights."""
+"""Download images (DIV2K, Set5, Set14, B100, Urban100) and VGG-19 weights."""
 
 import argparse
 from collections.abc import Sequence
 
 from csd.errors import InputError
 
+EPILOG = """Set5, Set14, B100 and Urban100 come from cv.snu.ac.kr, which has been reported
+unreachable since August 2024, else from the copies at huggingface.co/datasets/eugenesiow (HR alone;
+LR is made with MATLAB's bicubic). The server that delivered is printed; counts and sizes of the
+images are verified. The tests use a local server: whether these addresses deliver today is not
+verified."""
 NAMES = ("div2k", "set5", "set14", "b100", "urban100", "vgg19")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    cli = argparse.ArgumentParser(prog="download.py", description=__doc__, allow_abbrev=False)
+    cli = argparse.ArgumentParser(
+        prog="download.py", description=__doc__, epilog=EPILOG, allow_abbrev=False
+    )
     cli.add_argument("names", nargs="+", metavar="NAME", help=", ".join(NAMES))
     cli.add_argument("--data_dir", required=True, help="folder to fill")
-    cli.add_argument("--url", help="a mirror: a folder ending in '/', or the archive itself")
-    cli.add_argument("--scales", default="2,3,4", help="scales of the LR photographs that are made")
+    cli.add_argument("--url", help="the only server: a folder ending in '/', or the archive itself")
+    cli.add_argument("--scales", default="2,3,4", help="scales of the LR images that are made")
     cli.add_argument("--keep", action="store_true", help="keep the archives in DATA_DIR/.download")
     return cli
 

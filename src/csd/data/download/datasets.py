@@ -1,13 +1,16 @@
-"""Photographs and VGG-19 from the places where their authors keep them, in our layout on disk."""
+"""Images and VGG-19 from their authors' servers, or mirrors of these, in our layout on disk."""
 
+import socket
+import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from csd.data.download.archives import BadArchive, unpack
 from csd.data.download.fetch import fetch
 from csd.errors import InputError, WorkError
+from csd.files import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,15 @@ class Archive:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """A folder of HR photographs, how many there are, and where their LR twins lie."""
+    """A folder of HR images, how many there are, where their LR twins lie, and their sides.
+
+    sides: (least, most) pixels of a side; a mirror's thumbnails or blown-up copies are refused.
+    """
 
     hr: str
     count: int
     lr: str
+    sides: tuple[int, int] = (1, 1 << 16)
 
 
 @dataclass(frozen=True)
@@ -39,29 +46,38 @@ class Item:
     """What can be asked for: its archives, which members are wanted, and what must be there.
 
     `members`: (pattern of a member's path, path under the data folder). An item without members is
-    one plain file.
+    one plain file. `mirrors`: archives to take where those do not deliver, in this order.
     """
 
     archives: tuple[Archive, ...]
     members: tuple[tuple[str, str], ...] = ()
     photos: tuple[ImageFolder, ...] = ()
+    mirrors: tuple[tuple[Archive, ...], ...] = ()
 
 
 _DIV2K = "https://data.vision.ee.ethz.ch/cvl/DIV2K/"
+# This server has been reported unreachable since August 2024. It has HR and LR of all four sets.
 _BENCHMARK = Archive(
     "https://cv.snu.ac.kr/research/EDSR/benchmark.tar",
     None,
     "md5:4ace41d33c2384b97e6b320cd0afd6ba",
     1 << 30,
 )
+_COPIES = (
+    "https://huggingface.co/datasets/eugenesiow/{0}/resolve/main/data/{0}_HR.tar.gz"  # HR alone
+)
 
 
-def _benchmark(name: str, count: int) -> Item:
+def _benchmark(name: str, count: int, sides: tuple[int, int], copy: str | None = None) -> Item:
+    copy = copy or name
     members = (
         (rf"(?:.*/)?{name}/HR/([^/]+\.png)", rf"{name}/HR/\1"),
         (rf"(?:.*/)?{name}/LR_bicubic/X([234])/([^/]+\.png)", rf"{name}/LR_bicubic/X\1/\2"),
+        (rf"(?:.*/)?{copy}_HR/([^/]+\.png)", rf"{name}/HR/\1"),
     )
-    return Item((_BENCHMARK,), members, (ImageFolder(f"{name}/HR", count, f"{name}/LR_bicubic"),))
+    images = ImageFolder(f"{name}/HR", count, f"{name}/LR_bicubic", sides)
+    mirror = Archive(_COPIES.format(copy), most=1 << 30)
+    return Item((_BENCHMARK,), members, (images,), ((mirror,),))
 
 
 ITEMS: dict[str, Item] = {
@@ -80,14 +96,15 @@ ITEMS: dict[str, Item] = {
         ),
         ((r"(?:.*/)?(DIV2K_(?:train|valid)_HR)/(\d{4}\.png)", r"\1/\2"),),
         (
-            ImageFolder("DIV2K_train_HR", 800, "DIV2K_train_LR_bicubic"),
-            ImageFolder("DIV2K_valid_HR", 100, "DIV2K_valid_LR_bicubic"),
+            ImageFolder("DIV2K_train_HR", 800, "DIV2K_train_LR_bicubic", (600, 2040)),
+            ImageFolder("DIV2K_valid_HR", 100, "DIV2K_valid_LR_bicubic", (600, 2040)),
         ),
     ),
-    "set5": _benchmark("Set5", 5),
-    "set14": _benchmark("Set14", 14),
-    "b100": _benchmark("B100", 100),
-    "urban100": _benchmark("Urban100", 100),
+    # Sides less up to 11 pixels, where images were cropped to a multiple of 12.
+    "set5": _benchmark("Set5", 5, (228, 512)),
+    "set14": _benchmark("Set14", 14, (240, 768)),
+    "b100": _benchmark("B100", 100, (312, 481), copy="BSD100"),
+    "urban100": _benchmark("Urban100", 100, (400, 1300)),
     "vgg19": Item(
         (
             Archive(
@@ -110,53 +127,122 @@ def download(
     items: dict[str, Item] = ITEMS,
     wait: float = 1.0,
 ) -> set[Path]:
-    """Fetch one of ITEMS into `data_dir`, unpack it, and make the LR photographs it lacks.
+    """Fetch one of ITEMS into `data_dir`, unpack it, and make the LR images it lacks.
 
-    `url`: a mirror: a folder, ending in `/`, that has the archives under their usual names, or
-    where one archive is enough the archive itself. A file of the usual name must be the usual
-    file. `wait`: see `fetch`.
+    Where the authors' server does not answer or deliver, the mirrors are asked in their order; what
+    served is reported. Counts and sizes of the images are verified before any of them is put into
+    place. `url`: a mirror of your own, the only one that is asked: a folder, ending in `/`, that
+    has the archives under their usual names, or where one archive is enough the archive itself. A
+    file of the usual name must be the usual file. `wait`: see `fetch`.
 
     Returns the archives in `data_dir/.download`, where later items find them; see `discard`.
-    Raises InputError for an unknown name or address, WorkError when the server or an archive does
-    not deliver; nothing is written outside `data_dir`.
+    Raises InputError for an unknown name or address, WorkError when no server delivers; nothing is
+    written outside `data_dir`.
     """
     if name not in items:
         raise InputError(f"'{name}' is unknown; known are {', '.join(items)}")
     item, folder = items[name], Path(data_dir)
-    archives = item.archives if url is None else _mirrored(name, item.archives, url)
+    sources = (item.archives, *item.mirrors)
+    if url is not None:
+        sources = (_mirrored(name, item.archives, url),)
     if not item.members:
-        for archive in archives:
-            target = folder / item.archives[0].name
-            _fetch(archive, target, say, wait)
-            say(f"{target}: ready")
+        target = folder / item.archives[0].name
+        _fetch(sources[0][0], target, say, wait)
+        say(f"{target}: ready")
         return set()
-    kept_archives = {folder / ".download" / archive.name for archive in archives}
+    kept: set[Path] = set()
     if not all(_count(folder / photos.hr) >= photos.count for photos in item.photos):
-        for archive in archives:
-            _bring(archive, folder, item.members, say, wait)
+        kept = _bring_any(sources, folder, item, say, wait)
+    for photos in item.photos:
+        for scale in scales:
+            _make_lr(folder / photos.hr, folder / photos.lr, scale, say)
+    say(f"{name}: ready in {folder}")
+    return kept
+
+
+def _bring_any(sources, folder: Path, item: Item, say, wait: float) -> set[Path]:
+    """Images of the first source that delivers; returns its archives, which stay on the disk."""
+    failures = []
+    for archives in sources:
+        if len(sources) > 1 and not _answers(archives[0].url):
+            failures.append(f"{archives[0].url} does not answer")
+        else:
+            try:
+                return _bring_all(archives, folder, item, say, wait)
+            except WorkError as error:
+                failures.append(str(error))
+        if len(failures) < len(sources):
+            say(f"{failures[-1]}; trying {sources[len(failures)][0].url}")
+    raise WorkError("; ".join(failures))
+
+
+def _answers(url: str, timeout: float = 10.0) -> bool:
+    """Whether somebody listens there: a server that is gone costs seconds and not minutes."""
+    if urllib.request.getproxies():
+        return True  # the proxy knows, and `fetch` will see
+    parts = urlsplit(url)
     try:
-        for photos in item.photos:
-            _complete(folder, photos, scales, archives, say)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, say, wait: float):
+    """Fetch, unpack beside, verify, and only then put the images into place."""
+    download_folder = folder / ".download"
+    kept = {download_folder / archive.name for archive in archives}
+    try:
+        download_folder.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(download_folder) as staged:
+            for archive in archives:
+                _bring(archive, folder, staged, item.members, say, wait)
+            for photos in item.photos:
+                _verify_images(staged, photos, archives)
+            for file in [path for path in staged.rglob("*") if path.is_file()]:
+                target = folder / file.relative_to(staged)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
     except WorkError:
         # Those with a digest are what they should be, and large; another is to be fetched anew.
-        discard({folder / ".download" / a.name for a in archives if a.digest is None})
+        discard({download_folder / a.name for a in archives if a.digest is None})
         raise
-    say(f"{name}: ready in {folder}")
-    return kept_archives
+    except OSError as error:
+        raise WorkError(f"cannot write {folder}: {error.strerror or error}") from error
+    say(f"{', '.join(photos.hr for photos in item.photos)}: from {archives[0].url}")
+    return kept
 
 
-def _complete(
-    folder: Path, photos: ImageFolder, scales, archives, say: Callable[[str], None]
-) -> None:
-    """See that the HR images are there, and make the LR images that are not."""
-    found = _count(folder / photos.hr)
-    if found < photos.count:
+def _verify_images(staged: Path, photos: ImageFolder, archives: Sequence[Archive]) -> None:
+    """Count the HR images and look at their sizes.
+
+    Raises:
+        WorkError: there are more or fewer, one cannot be read, or a side is too short or long.
+    """
+    from csd.data import image_size
+
+    urls = ", ".join(archive.url for archive in archives)
+    images = _images(staged / photos.hr)
+    if len(images) != photos.count:
         raise WorkError(
-            f"{folder / photos.hr} has {found} photographs, expected {photos.count}: "
-            f"{', '.join(a.url for a in archives)} did not bring them; start again to fetch anew"
+            f"{photos.hr} has {len(images)} images, expected {photos.count}: {urls} did not bring"
+            " them; start again to fetch anew"
         )
-    for scale in scales:
-        _make_lr(folder / photos.hr, folder / photos.lr, scale, say)
+    least, most = photos.sides
+    for image in images:
+        try:
+            height, width = image_size(image)
+        except InputError as error:
+            raise WorkError(
+                f"{photos.hr}/{image.name} of {urls} cannot be read as an image; start again to"
+                " fetch it anew"
+            ) from error
+        if min(height, width) < least or max(height, width) > most:
+            raise WorkError(
+                f"{photos.hr}/{image.name} of {urls} measures {width}x{height}, expected sides of"
+                f" {least} to {most} pixels: it is another data set"
+            )
 
 
 def _fetch(archive: Archive, target: Path, say: Callable[[str], None], wait: float) -> None:
@@ -171,19 +257,19 @@ def _fetch(archive: Archive, target: Path, say: Callable[[str], None], wait: flo
     )
 
 
-def _bring(archive: Archive, folder: Path, members, say: Callable[[str], None], wait: float):
+def _bring(archive: Archive, folder: Path, staged: Path, members, say, wait: float) -> None:
     """Fetch and unpack; what an earlier call had kept, and is bad, is fetched once more."""
     kept = folder / ".download" / archive.name
     was_there = kept.exists()
     try:
         _fetch(archive, kept, say, wait)
-        count = unpack(kept, folder, members)
+        count = unpack(kept, staged, members)
     except BadArchive as error:
         if not was_there:
             raise
         say(f"{error}; fetching it again")
         _fetch(archive, kept, say, wait)
-        count = unpack(kept, folder, members)
+        count = unpack(kept, staged, members)
     say(f"{archive.name}: {count} files unpacked")
 
 
@@ -198,7 +284,7 @@ def discard(archives: set[Path]) -> None:
 
 def _mirrored(name: str, archives: tuple[Archive, ...], url: str) -> tuple[Archive, ...]:
     if url.endswith("/"):
-        return tuple(Archive(url + a.name, a.size, a.digest) for a in archives)
+        return tuple(replace(a, url=url + a.name) for a in archives)
     if len(archives) > 1:
         raise InputError(
             f"{name} is {len(archives)} archives: --url must be a folder, ending in '/', that has "
@@ -207,15 +293,15 @@ def _mirrored(name: str, archives: tuple[Archive, ...], url: str) -> tuple[Archi
     mirror, usual = Archive(url), archives[0]
     if not mirror.name:
         raise InputError(f"'{url}' names no file")
-    return (Archive(url, usual.size, usual.digest) if mirror.name == usual.name else mirror,)
+    return (replace(usual, url=url) if mirror.name == usual.name else mirror,)
 
 
 def _make_lr(hr: Path, lr: Path, scale: int, say: Callable[[str], None]) -> None:
-    """MATLAB's bicubic of every photograph whose LR twin is missing."""
+    """MATLAB's bicubic of every image whose LR twin is missing."""
     from csd.data import imresize_bicubic, modcrop, read_image, write_png
 
     made = 0
-    for path in sorted(hr.glob("*.png")):
+    for path in sorted(_images(hr)):
         target = lr / f"X{scale}" / f"{path.stem}x{scale}.png"
         if not target.exists():
             try:
@@ -225,8 +311,12 @@ def _make_lr(hr: Path, lr: Path, scale: int, say: Callable[[str], None]) -> None
             write_png(target, imresize_bicubic(modcrop(image, scale), 1 / scale))
             made += 1
     if made:
-        say(f"{lr / f'X{scale}'}: {made} photographs made from {hr.name}")
+        say(f"{lr / f'X{scale}'}: {made} images made from {hr.name}")
+
+
+def _images(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.png") if not path.name.startswith(".")]
 
 
 def _count(folder: Path) -> int:
-    return sum(1 for path in folder.glob("*.png") if not path.name.startswith("."))
+    return len(_images(folder))
