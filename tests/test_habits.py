@@ -1,0 +1,133 @@
+"""Functions stay small: at most 50 lines of code, at most 8 parameters."""
+
+import ast
+import functools
+import io
+import tokenize
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LINES, PARAMETERS = 50, 8
+
+# What was longer when this test began, by module and function: these lists only shrink.
+LONG = {
+    "app/page:build_page": 61,
+    "cli/evaluate:main": 65,
+    "cli/infer:main": 87,
+    "data/pipeline:train_dataset": 62,
+    "reporting/charts:_axes_and_points": 51,
+}
+WIDE = {
+    "checkpoints/torch_files:_rcan": 11,
+    "data/pipeline:sample_batch": 9,
+    "data/pipeline:train_dataset": 12,
+}
+
+_NOTHING = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.ENCODING,
+}
+
+
+def code_lines(text):
+    """Numbers of the lines that hold code: no comments, blank lines or docstrings."""
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in _NOTHING:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        text_alone = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if text_alone and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, node.end_lineno + 1))
+    return lines
+
+
+def functions(text, module):
+    """(module:name, lines of code, parameters without self) of every function, nested ones too."""
+    lines = code_lines(text)
+    found = []
+
+    def measure(node, name, is_method):
+        arguments = node.args
+        count = len(arguments.posonlyargs + arguments.args + arguments.kwonlyargs)
+        count += bool(arguments.vararg) + bool(arguments.kwarg)
+        static = any(getattr(word, "id", "") == "staticmethod" for word in node.decorator_list)
+        used = lines & set(range(node.lineno, node.end_lineno + 1))
+        found.append((f"{module}:{name}", len(used), count - (is_method and not static)))
+
+    def visit(node, prefix, in_class):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                visit(child, f"{prefix}{child.name}.", True)
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                measure(child, prefix + child.name, in_class)
+                visit(child, f"{prefix}{child.name}.", False)
+            else:
+                visit(child, prefix, in_class)
+
+    visit(ast.parse(text), "", False)
+    return found
+
+
+@functools.cache
+def all_functions():
+    found = []
+    for path in sorted((ROOT / "src" / "csd").rglob("*.py")):
+        module = path.relative_to(ROOT / "src" / "csd").with_suffix("").as_posix()
+        found += functions(path.read_text(encoding="utf-8"), module)
+    return found
+
+
+def compare(measured, limit, exceptions):
+    """Functions beyond the limit and their exception, and exceptions that are not needed."""
+    beyond = {name: count for name, count in measured.items() if count > limit}
+    worse = {name: n for name, n in beyond.items() if n > exceptions.get(name, limit)}
+    stale = [name for name in exceptions if name not in beyond]
+    return worse, stale
+
+
+def test_functions_are_at_most_50_lines_long():
+    worse, stale = compare({name: lines for name, lines, _ in all_functions()}, LINES, LONG)
+    assert not worse, f"{worse}: longer than they may be: cut them into functions of one job each"
+    assert not stale, f"{stale}: short enough now: remove them from the list of exceptions"
+
+
+def test_functions_have_at_most_8_parameters():
+    worse, stale = compare({name: wide for name, _, wide in all_functions()}, PARAMETERS, WIDE)
+    assert not worse, f"{worse}: more parameters than they may have: hand over an object"
+    assert not stale, f"{stale}: few enough now: remove them from the list of exceptions"
+
+
+def test_what_is_counted():
+    text = '''
+def long(a, b, *args, c=1, **more):
+    """Two
+    lines."""
+
+    # a comment
+    x = [
+        1,
+    ]
+
+    def inner(y):
+        return y
+
+    return x
+
+
+class Thing:
+    def method(self, a):
+        """Text."""
+'''
+    assert functions(text, "m") == [
+        ("m:long", 7, 5),
+        ("m:long.inner", 2, 1),
+        ("m:Thing.method", 1, 1),
+    ]
+    assert compare({"m:f": 60, "m:g": 51}, 50, {"m:f": 60}) == ({"m:g": 51}, [])
+    assert compare({"m:f": 55}, 50, {"m:f": 60, "m:h": 70}) == ({}, ["m:h"])
