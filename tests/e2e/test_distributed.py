@@ -11,6 +11,8 @@ import pytest
 
 from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
 
+pytestmark = pytest.mark.flaky(reruns=1)  # signals meet a busy machine's timing
+
 SCRIPT = "scripts/run_distribute_train.sh"
 LR, STEPS = 0.01, 5
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.flaky(reruns=1)  # signals meet a busy machine's timing
+
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "src" / "csd" / "pretrained" / "edsr_x4.ckpt"
 

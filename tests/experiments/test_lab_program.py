@@ -144,6 +144,7 @@ def _until(condition, process, seconds=120):
         time.sleep(0.05)
 
 
+@pytest.mark.flaky(reruns=1)
 def test_interrupted_and_killed_it_goes_on(laboratory, pictures, tmp_path):
     """One cell through three lives: Ctrl-C, kill -9, to the end; its teacher was given."""
     folder = tmp_path / "out"
