@@ -1,8 +1,10 @@
-"""The CSD training step in plain PyTorch, as the paper describes it: the baseline of step.py.
+"""The CSD training step in PyTorch: the baselines of step.py, for the same losses.
 
-Written from the description: VGG features of the teacher, the student and the negatives, and the
-(K, B, C, H, W) tensor of their differences, layer by layer. Nothing is frozen out of the graph that
-a PyTorch user would not freeze: teacher and negatives run under no_grad.
+`TorchStep` is written from the paper's description: VGG features of the teacher, the student and
+the negatives, and the (K, B, C, H, W) tensor of their differences, layer by layer; teacher and
+negatives run under no_grad. `CarefulStep` is what a user writes who has seen its profile: one
+negative after the other, signs kept as int8 for a gradient by hand, Adam as one fused kernel.
+`StudentStep` is the narrow student alone, by L1, in channels_last.
 """
 
 import numpy as np
@@ -78,13 +80,15 @@ NETWORKS = {"edsr": edsr, "rcan": rcan, "carn": carn}
 class TorchStep:
     """`step(lr, hr, negatives)`: (total, student, teacher, contrast) and an Adam update."""
 
+    fused = False
+
     def __init__(self, model, state, convs, pools, taps, width, weights, contrast_weight):
         self.model, self.width, self.weights = model, width, weights
         self.contrast_weight = contrast_weight
         self.state = {k: torch.tensor(v, requires_grad=True) for k, v in state.items()}
         self.convs = [(torch.tensor(w), torch.tensor(b)) for w, b in convs]
         self.pools, self.taps = pools, taps
-        self.optimizer = torch.optim.Adam(self.state.values(), lr=1e-4)
+        self.optimizer = torch.optim.Adam(self.state.values(), lr=1e-4, fused=self.fused)
 
     def features(self, x):
         found = []
@@ -96,6 +100,10 @@ class TorchStep:
                 found.append(x)
         return found
 
+    def away(self, negatives, student):
+        """Sum over the negatives of the mean absolute difference from the student's features."""
+        return (negatives[:, None] - student[None]).abs().mean((1, 2, 3, 4)).sum()
+
     def losses(self, lr, hr, negatives):
         network = NETWORKS[self.model["name"]]
         student = network(self.state, self.model, lr, self.width)
@@ -106,7 +114,7 @@ class TorchStep:
         contrast = 0.0
         pairs = zip(self.weights, positive, self.features(student), negative, strict=True)
         for weight, t, s, n in pairs:
-            away = (n[:, None] - s[None]).abs().mean((1, 2, 3, 4)).sum()
+            away = self.away(n, s)
             contrast = contrast + weight * F.l1_loss(s, t) / (away + 1e-7)
         parts = F.l1_loss(student, hr), F.l1_loss(teacher, hr), contrast
         return parts[0] + parts[1] + self.contrast_weight * contrast, *parts
@@ -117,3 +125,52 @@ class TorchStep:
         losses[0].backward()
         self.optimizer.step()
         return np.array([float(x) for x in losses])
+
+
+class AwaySum(torch.autograd.Function):
+    """Sum of |student - negative| over all pairs; its gradient is a sum of signs, kept as int8."""
+
+    @staticmethod
+    def forward(ctx, student, negatives):
+        total, signs = 0.0, torch.zeros_like(student, dtype=torch.int8)
+        for negative in negatives:
+            difference = student - negative
+            total = total + difference.abs().sum()
+            signs += difference.sign_().to(torch.int8)
+        ctx.save_for_backward(signs)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (signs,) = ctx.saved_tensors
+        return signs * gradient, None
+
+
+class CarefulStep(TorchStep):
+    """`TorchStep` without the (K, B, C, H, W) tensor, with fused Adam."""
+
+    fused = True
+
+    def away(self, negatives, student):
+        return AwaySum.apply(student, negatives) / student.numel()
+
+
+class StudentStep:
+    """`step(lr, hr)`: the L1 of a network on its own and an Adam update, all in channels_last."""
+
+    def __init__(self, model, state):
+        self.model = model
+        self.state = {k: self.laid_out(torch.tensor(v)).requires_grad_() for k, v in state.items()}
+        self.optimizer = torch.optim.Adam(self.state.values(), lr=1e-4, fused=True)
+
+    @staticmethod
+    def laid_out(x):
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+    def __call__(self, lr, hr):
+        self.optimizer.zero_grad()
+        lr, hr = (self.laid_out(torch.tensor(x)) for x in (lr, hr))
+        loss = F.l1_loss(NETWORKS[self.model["name"]](self.state, self.model, lr, 1.0), hr)
+        loss.backward()
+        self.optimizer.step()
+        return np.array([float(loss.detach())])
