@@ -297,6 +297,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "format": Key(
             "png", choice("png", "same"), "of the outputs: png, or same as the input", (INFER,)
         ),
+        "strip": Key(False, boolean, "leave EXIF, XMP and resolution out of the outputs", (INFER,)),
         "overwrite": Key(False, boolean, "write outputs that exist again", (INFER,)),
         "compare": Key(False, boolean, "write a side-by-side image as well", (INFER,)),
     },

@@ -117,6 +117,22 @@ def test_tiles_ensemble_compare_and_same_format(infer, ckpt, photos, tmp_path):
 
 
 @pytest.mark.slow
+def test_metadata_is_kept_and_stripped(infer, ckpt, photos, tmp_path):
+    exif, picture = Image.Exif(), Image.open(photos / "one.jpg")
+    exif[0x010F], exif[0x0112] = "Camera", 6
+    picture.save(photos / "one.jpg", exif=exif, dpi=(300, 300))
+    base = ["--ckpt", ckpt, "--input", photos / "one.jpg", "--output_dir", tmp_path / "out"]
+    assert infer(*base, "--format", "same") == infer(*base) == 0
+    for name in ("one.png", "one.jpg"):
+        with Image.open(tmp_path / "out" / name) as image:
+            assert image.size == (62, 88)
+            assert image.getexif()[0x010F] == "Camera" and image.getexif()[0x0112] == 1
+            assert [round(value) for value in image.info["dpi"]] == [300, 300]
+    assert infer(*base, "--strip", "--overwrite") == 0
+    with Image.open(tmp_path / "out" / "one.png") as image:
+        assert not image.getexif() and "dpi" not in image.info
+
+
 def test_exported_files_give_the_same(infer, ckpt, photos, tmp_path):
     from csd.export.exporter import export_checkpoint
 

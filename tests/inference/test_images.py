@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from csd.data import image_size, read_image
-from csd.data.png_writer import encode_png
+from csd.data.png_writer import encode_png, profile_chunk
 from csd.errors import InputError, WorkError
 from csd.inference import ImageFile, read_image_file, upscale_image, write_image_file
 from csd.inference.images import fill_transparent, upscale_plane
@@ -256,7 +256,7 @@ def test_own_png_writer_is_read_by_others(height, width, channels, dtype, seed, 
     rng = np.random.default_rng(seed)
     image = rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
     file = io.BytesIO()
-    encode_png(file, image, icc)
+    encode_png(file, [image], image.shape, image.dtype, [profile_chunk(icc)] if icc else [])
     back = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_UNCHANGED)
     assert back.dtype == dtype
     if channels == 1:

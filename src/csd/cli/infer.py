@@ -15,7 +15,8 @@ DESCRIPTION = """Up-scale photographs of any size and kind with a trained networ
   python infer.py --ckpt best.ckpt --input folder --budget_ms 500
   python infer.py --ckpt edsr_x4_w0.25_dynamic.mindir --input '*.png' --compare
 
-Transparency, grey, 16 bits, colour profile and orientation are kept. Tiles are of a fixed size, so
+Transparency, grey, 16 bits, colour profile, EXIF, XMP and resolution are kept; an orientation is
+applied. --strip leaves EXIF, XMP and resolution out. Tiles are of a fixed size, so
 that memory is bounded and a result does not depend on the machine. Files that exist are skipped
 unless --overwrite; a file that cannot be read is named, and the rest go on.
 
@@ -32,6 +33,7 @@ def _restore_one(upscaler, budget, job, options, bar) -> str:
 
     started = time.monotonic()
     photo = inference.read_image_file(job.source)
+    photo = photo.stripped() if options.strip else photo
     choice = []
     if budget is not None:
         upscaler, words = budget.choose(photo.size)

@@ -1,6 +1,7 @@
-"""A `ImageFile` into a file of any format that is written here."""
+"""An `ImageFile` into a file of any format that is written here."""
 
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -10,7 +11,9 @@ from PIL import Image
 
 from csd.data.image_file import ImageFile
 from csd.data.images import whole_file
-from csd.data.png_writer import encode_png
+from csd.data.metadata import resized_exif
+from csd.data.png_writer import encode_png, metadata_chunks, profile_chunk
+from csd.data.tiff_writer import encode_tiff
 from csd.errors import InputError
 
 # Suffix -> format, whether it holds alpha, the longest side it holds.
@@ -27,6 +30,10 @@ _FORMATS = {
     ".pgm": ("PPM", False, 2**31 - 1),
 }
 WRITTEN_SUFFIXES = frozenset(_FORMATS)
+# Bytes of EXIF or XMP data that a format holds: in JPEG one segment with its name.
+_LONGEST_METADATA = {"JPEG": 65533 - 29, "BMP": 0, "PPM": 0}
+_MAX_METADATA = 1 << 31
+_LONGEST_DENSITY = 1 << 16
 # What the colour chunks of PNG hold for sRGB: a gamma of 1 / 2.2, its white and primaries.
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 45455, 100
 _SRGB_CHRM = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
@@ -42,17 +49,33 @@ def write_image_file(path: str | Path, photo: ImageFile) -> list[str]:
         InputError: a suffix that is not written here, or an image too large for its format.
         WorkError: the file cannot be written (no permission, disk full).
     """
+    return write_strips(path, photo, photo.size, [photo.planes()])
+
+
+def write_strips(
+    path: str | Path, facts: ImageFile, size: tuple[int, int], strips: Iterable[np.ndarray]
+) -> list[str]:
+    """`write_image_file` of an image that comes in strips, from top to bottom.
+
+    PNG, TIFF and PNM are written as strips come and never held as a whole.
+
+    facts: an image of the same dtype and channels, of any size, whose metadata is written; size:
+    (height, width) of the whole; strips: (n, W) or (n, W, C) of pixels and alpha.
+    """
     path = Path(path)
-    if path.suffix.lower() not in _FORMATS:
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
         raise InputError(f"{path}: nothing here writes {path.suffix or 'that'}; use .png")
-    kind, _, longest = _FORMATS[path.suffix.lower()]
-    if max(photo.size) > longest:
+    kind, _, longest = _FORMATS[suffix]
+    if max(size) > longest:
         raise InputError(
-            f"{path.name} would be {max(photo.size)} pixels long, {kind} ends at {longest}; "
+            f"{path.name} would be {max(size)} pixels long, {kind} ends at {longest}; "
             "use --format png"
         )
+    if facts.exif:
+        facts = replace(facts, exif=resized_exif(facts.exif, size))
     with whole_file(path) as file:
-        return _encode(file, photo, path.suffix.lower())
+        return _encode(file, facts, size, strips, suffix)
 
 
 def _unusual_colour(photo: ImageFile) -> str:
@@ -69,11 +92,9 @@ def _unusual_colour(photo: ImageFile) -> str:
     return ", ".join(kind.decode() for kind in odd)
 
 
-def _encode(file: BinaryIO, photo: ImageFile, suffix: str) -> list[str]:
+def _fitting(photo: ImageFile, suffix: str) -> tuple[ImageFile, list[str]]:
+    """What a format other than PNG holds of an image's metadata, and notes of what it does not."""
     kind, holds_alpha, _ = _FORMATS[suffix]
-    if kind == "PNG":
-        encode_png(file, photo.planes(), photo.icc, photo.png_colour)
-        return []
     notes = []
     if photo.alpha is not None and not holds_alpha:
         notes.append(f"{kind} holds no transparency, which is left out; --format png keeps it")
@@ -82,46 +103,74 @@ def _encode(file: BinaryIO, photo: ImageFile, suffix: str) -> list[str]:
         notes.append(f"{kind} does not hold the colour chunks {odd}; --format png keeps them")
     if photo.icc and kind in ("BMP", "PPM"):
         notes.append(f"{kind} holds no colour profile; --format png keeps it")
-    planes = photo.planes()
-    if kind == "TIFF":
-        _encode_tiff(file, planes, photo.icc)
-        return notes
-    if kind == "PPM":
-        _encode_pnm(file, planes)
-        return notes
+    for name, data in (("EXIF", photo.exif), ("XMP", photo.xmp)):
+        if len(data or b"") > _LONGEST_METADATA.get(kind, _MAX_METADATA):
+            notes.append(f"{kind} does not hold {name} data of its length; --format png keeps it")
+            photo = replace(photo, **{name.lower(): None})
+    return photo, notes
+
+
+def _encode(
+    file: BinaryIO,
+    facts: ImageFile,
+    size: tuple[int, int],
+    strips: Iterable[np.ndarray],
+    suffix: str,
+) -> list[str]:
+    kind, channels = _FORMATS[suffix][0], 1 if facts.pixels.ndim == 2 else 3
+    dtype, notes = facts.pixels.dtype, []
+    stored = channels + (facts.alpha is not None)
+    if kind == "PNG":
+        chunks = [profile_chunk(facts.icc)] if facts.icc else []
+        chunks += [*facts.png_colour, *metadata_chunks(facts.exif, facts.xmp, facts.dpi)]
+    else:
+        with_alpha = facts.alpha is not None
+        facts, notes = _fitting(facts, suffix)
+        if with_alpha and facts.alpha is None:
+            strips, stored = _opaque(strips, channels), channels
+    shape = size if stored == 1 else (*size, stored)
+    if kind == "PNG":
+        encode_png(file, strips, shape, dtype, chunks)
+    elif kind == "TIFF":
+        encode_tiff(file, strips, shape, dtype, facts)
+    elif kind == "PPM":
+        _encode_pnm(file, strips, shape, dtype)
+    else:
+        if dtype == np.uint16:
+            notes.append(f"{kind} holds 8 bits a channel; --format png keeps 16")
+        _encode_pillow(file, np.concatenate(list(strips)), facts, kind)
+    return notes
+
+
+def _opaque(strips: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
+    """The strips without the alpha channel, which is the last."""
+    for strip in strips:
+        yield strip[:, :, 0] if channels == 1 else strip[:, :, :channels]
+
+
+def _encode_pnm(
+    file: BinaryIO, strips: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    """Grey (P5) or RGB (P6), 8 or 16 bits."""
+    head = f"P{5 if len(shape) == 2 else 6}\n{shape[1]} {shape[0]}\n{np.iinfo(dtype).max}\n"
+    file.write(head.encode())
+    for strip in strips:
+        file.write(strip.astype(strip.dtype.newbyteorder(">"), copy=False).tobytes())
+
+
+def _encode_pillow(file: BinaryIO, planes: np.ndarray, facts: ImageFile, kind: str) -> None:
+    """JPEG, WebP or BMP, with 8 bits a channel."""
     if planes.dtype == np.uint16:
-        notes.append(f"{kind} holds 8 bits a channel; --format png keeps 16")
         planes = (planes >> 8).astype(np.uint8)
-    options = {"icc_profile": photo.icc} if photo.icc else {}
+    options: dict = {"icc_profile": facts.icc} if facts.icc else {}
+    if facts.exif:
+        options["exif"] = b"Exif\0\0" + facts.exif
+    if facts.xmp:
+        options["xmp"] = facts.xmp
+    if facts.dpi and max(facts.dpi) < _LONGEST_DENSITY:
+        options["dpi"] = facts.dpi
     if kind in ("JPEG", "WEBP"):
         options["quality"] = 95
     if kind == "JPEG":
         options["subsampling"] = 0
     Image.fromarray(planes).save(file, format=kind, **options)
-    return notes
-
-
-def _encode_pnm(file: BinaryIO, planes: np.ndarray) -> None:
-    """Grey (P5) or RGB (P6), 8 or 16 bits."""
-    height, width = planes.shape[:2]
-    top = np.iinfo(planes.dtype).max
-    file.write(f"P{5 if planes.ndim == 2 else 6}\n{width} {height}\n{top}\n".encode())
-    file.write(planes.astype(planes.dtype.newbyteorder(">"), copy=False).tobytes())
-
-
-def _encode_tiff(file: BinaryIO, planes: np.ndarray, icc: bytes | None) -> None:
-    """8 or 16 bits, any channels, profile and alpha; Deflate, which every reader knows."""
-    from tifffile import imwrite
-
-    channels = 1 if planes.ndim == 2 else planes.shape[2]
-    imwrite(
-        file,
-        planes,
-        photometric="rgb" if channels >= 3 else "minisblack",
-        planarconfig="contig" if channels > 1 else None,
-        extrasamples=["unassalpha"] if channels in (2, 4) else None,
-        compression="zlib",
-        predictor=True,
-        iccprofile=icc,
-        metadata=None,
-    )

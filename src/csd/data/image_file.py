@@ -1,14 +1,11 @@
-"""A decoded image with all that belongs to it, and the orientation that EXIF and XMP state."""
+"""A decoded image with all that belongs to it."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import Image
 
-_EXIF_ORIENTATION = 0x0112
-_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+from csd.data.metadata import exif_block, exif_dpi, turned_dpi, upright_exif, upright_xmp
 
 
 @dataclass(frozen=True)
@@ -18,6 +15,8 @@ class ImageFile:
     pixels: uint8 or uint16, (H, W) for grey or (H, W, 3) RGB; alpha: the same dtype, (H, W), or
     None; icc: a profile that fits the pixels, or None; notes: what was left out, in sentences;
     png_colour: PNG chunks (type, data) that say how the numbers are meant: gAMA, cHRM, cICP, ...
+    exif: EXIF data from its byte order mark on; xmp: an XMP packet; both say orientation 1 or none;
+    dpi: horizontal and vertical resolution in pixels per inch.
     """
 
     pixels: np.ndarray
@@ -25,6 +24,9 @@ class ImageFile:
     icc: bytes | None = None
     notes: list[str] = field(default_factory=list)
     png_colour: tuple[tuple[bytes, bytes], ...] = ()
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -35,6 +37,10 @@ class ImageFile:
         """Pixels and alpha in one array, (H, W) or (H, W, C)."""
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
 
+    def stripped(self) -> "ImageFile":
+        """Without EXIF, XMP and resolution; the colours keep their profile."""
+        return replace(self, exif=None, xmp=None, dpi=None)
+
 
 def make_photo(
     planes: np.ndarray,
@@ -43,12 +49,16 @@ def make_photo(
     icc: bytes | None = None,
     notes: Sequence[str] = (),
     png_colour: Sequence[tuple[bytes, bytes]] = (),
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    dpi: Sequence[float] | None = None,
 ) -> ImageFile:
-    """A ImageFile of decoded planes, turned upright.
+    """An ImageFile of decoded planes, turned upright.
 
     planes: uint8 or uint16, (H, W) or (H, W, C) with C of 1 to 4: grey, grey and alpha, RGB, RGBA.
     icc: kept where it is made for such pixels: one of CMYK, or of colour on grey, would make
-    viewers refuse or distort the image.
+    viewers refuse or distort the image. exif, xmp: as the file holds them; damaged EXIF data is
+    left out. dpi: (x, y) of the planes as they are; None: what the EXIF data says.
     """
     planes = upright(planes if planes.ndim == 3 else planes[:, :, None], orientation)
     alpha = None
@@ -56,7 +66,18 @@ def make_photo(
         planes, alpha = planes[:, :, :-1], np.ascontiguousarray(planes[:, :, -1])
     pixels = np.ascontiguousarray(planes[:, :, 0] if planes.shape[2] == 1 else planes)
     fits = icc and icc[16:20] == (b"GRAY" if pixels.ndim == 2 else b"RGB ")
-    return ImageFile(pixels, alpha, icc if fits else None, list(notes), tuple(png_colour))
+    block = exif_block(exif)
+    exif = block and upright_exif(block, orientation)
+    return ImageFile(
+        pixels,
+        alpha,
+        icc if fits else None,
+        list(notes),
+        tuple(png_colour),
+        exif,
+        upright_xmp(xmp) if xmp else None,
+        turned_dpi(dpi, orientation) or (exif_dpi(exif) if exif else None),
+    )
 
 
 def upright(planes: np.ndarray, orientation: int) -> np.ndarray:
@@ -68,26 +89,3 @@ def upright(planes: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (2, 3, 6, 7):
         planes = planes[:, ::-1]
     return planes
-
-
-def valid_orientation(value: object) -> int:
-    """An orientation as files hold it: what is no integer of 1 to 8 means upright."""
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def exif_orientation(data: bytes | None) -> int:
-    """The orientation in a block of EXIF data; 1 where there is none or it is damaged."""
-    if not data:
-        return 1
-    try:
-        exif = Image.Exif()
-        exif.load(data)
-        return valid_orientation(exif.get(_EXIF_ORIENTATION, 1))
-    except Exception:  # Pillow meets damaged EXIF data with errors of any type
-        return 1
-
-
-def xmp_orientation(data: bytes) -> int:
-    """The orientation in an XMP packet; 1 where there is none."""
-    found = _XMP_ORIENTATION.search(data)
-    return valid_orientation(int(found[1])) if found else 1

@@ -75,4 +75,4 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
     with whole_file(path) as file:
-        encode_png(file, image)
+        encode_png(file, [image], image.shape, image.dtype)

@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from csd.data.formats import NEEDS_HEIF, check_pixels
-from csd.data.image_file import ImageFile, make_photo, valid_orientation
+from csd.data.image_file import ImageFile, make_photo
+from csd.data.metadata import ORIENTATION, to_dpi, valid_orientation
 from csd.data.opencv import decode_deep
 from csd.data.samples import to_full_range
 from csd.errors import InputError
 
-_EXIF_ORIENTATION = 0x0112
 _SRGB = (1, 13)  # primaries and transfer function in the code points of ITU-T H.273
 _UNSPECIFIED = 2
 _HEAD_BYTES = 1 << 16
@@ -42,9 +42,20 @@ def open_pillow(file: BinaryIO, path: Path, kind: str) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return valid_orientation(image.getexif().get(_EXIF_ORIENTATION, 1))
+        return valid_orientation(image.getexif().get(ORIENTATION, 1))
     except Exception:  # damaged metadata is no damage to the pixels
         return 1
+
+
+def _metadata(image: Image.Image) -> dict:
+    """EXIF, XMP and resolution as arguments of `make_photo`."""
+    info, dpi = image.info, image.info.get("dpi")
+    if image.format in ("JPEG", "MPO"):  # Pillow invents 72 where the file says nothing
+        unit = info.get("jfif_unit", 0) + 1  # inches are 1 in JFIF and 2 in EXIF
+        dpi = to_dpi(*info.get("jfif_density", (0, 0)), unit)
+    elif dpi:
+        dpi = to_dpi(*dpi)
+    return {"exif": info.get("exif"), "xmp": info.get("xmp"), "dpi": dpi}
 
 
 def cmyk_to_rgb(planes: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, list[str]]:
@@ -96,7 +107,10 @@ def read_pillow(file: BinaryIO, path: Path, kind: str) -> ImageFile:
         image.load()
         icc = image.info.get("icc_profile")
         planes = _planes(image, icc)
-    return make_photo(planes, orientation=orientation, icc=icc, notes=notes, png_colour=colour)
+        facts = {} if kind == "TIFF" else _metadata(image)
+    return make_photo(
+        planes, orientation=orientation, icc=icc, notes=notes, png_colour=colour, **facts
+    )
 
 
 def pillow_size(file: BinaryIO, path: Path, kind: str) -> tuple[int, int]:
@@ -153,14 +167,15 @@ def read_jpeg2000(file: BinaryIO, path: Path) -> ImageFile:
         )
     with open_pillow(file, path, "JPEG2000") as image:
         icc, orientation, mode = image.info.get("icc_profile"), _orientation(image), image.mode
+        facts = _metadata(image)
         if mode.startswith("I;16"):
             image.load()
-            return make_photo(_planes(image, icc), orientation=orientation, icc=icc)
+            return make_photo(_planes(image, icc), orientation=orientation, icc=icc, **facts)
     if mode not in ("RGB", "RGBA"):
         raise InputError(f"{path} is JPEG 2000 of 16 bits in {mode}; save it as RGB or as PNG")
     file.seek(0)
     planes = decode_deep(file.read())
-    return make_photo(planes, orientation=orientation, icc=icc)
+    return make_photo(planes, orientation=orientation, icc=icc, **facts)
 
 
 def _open_heif(file: BinaryIO, path: Path):
@@ -184,7 +199,8 @@ def read_heif(file: BinaryIO, path: Path) -> ImageFile:
         planes = to_full_range(planes >> (16 - bits), (1 << bits) - 1)
     notes = [_SEVERAL] if len(heif) > 1 else []
     icc = heif.info.get("icc_profile")
-    return make_photo(planes, icc=icc, notes=notes, png_colour=_nclx(head))
+    exif, xmp = heif.info.get("exif"), heif.info.get("xmp")
+    return make_photo(planes, icc=icc, notes=notes, png_colour=_nclx(head), exif=exif, xmp=xmp)
 
 
 def heif_size(file: BinaryIO, path: Path) -> tuple[int, int]:

@@ -17,9 +17,10 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from csd.data.formats import check_pixels
-from csd.data.image_file import ImageFile, exif_orientation, make_photo, xmp_orientation
+from csd.data.image_file import ImageFile, make_photo
+from csd.data.metadata import exif_orientation, to_dpi, xmp_orientation
 from csd.data.opencv import decode_deep
-from csd.data.png_writer import SIGNATURE, write_chunk
+from csd.data.png_writer import SIGNATURE, XMP_KEYWORD, write_chunk
 
 # Chunks that say how the numbers are meant; written again as they are.
 COLOUR_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -43,10 +44,17 @@ class _Parts:
     chunks: dict[bytes, bytes] = field(default_factory=dict)
     idat: list[bytes] = field(default_factory=list)
     frames: int = 1
-    orientation: int = 1
+    exif: bytes | None = None
+    xmp: bytes | None = None
+
+    @property
+    def orientation(self) -> int:
+        """What the chunk eXIf says, else the texts."""
+        stated = exif_orientation(self.exif)
+        return stated if b"eXIf" in self.chunks else max(stated, xmp_orientation(self.xmp or b""))
 
 
-_KEPT_CHUNKS = (b"PLTE", b"tRNS", b"iCCP", b"eXIf", *COLOUR_CHUNKS)
+_KEPT_CHUNKS = (b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"pHYs", *COLOUR_CHUNKS)
 _TEXT_CHUNKS = (b"iTXt", b"zTXt", b"tEXt")
 
 
@@ -105,25 +113,31 @@ def _scan(file: BinaryIO, path: Path, pixels: bool) -> _Parts:
         elif kind == b"acTL":
             parts.frames = int.from_bytes(data[:4], "big")
         elif kind in _TEXT_CHUNKS:
-            parts.orientation = max(parts.orientation, _text_orientation(kind, data))
+            _read_text(parts, kind, data)
         else:
             parts.chunks.setdefault(kind, data)
-    if b"eXIf" in parts.chunks:
-        parts.orientation = exif_orientation(parts.chunks[b"eXIf"])
+    parts.exif = parts.chunks.get(b"eXIf", parts.exif)
     return parts
 
 
-def _text_orientation(kind: bytes, data: bytes) -> int:
-    """The orientation in XMP or in ImageMagick's text of EXIF; 1 in any other text."""
+def _read_text(parts: _Parts, kind: bytes, data: bytes) -> None:
+    """Keep XMP, and the EXIF data that ImageMagick writes as text; any other text is left out."""
     keyword, _, rest = data.partition(b"\0")
-    if keyword == b"XML:com.adobe.xmp" and kind == b"iTXt":
-        return xmp_orientation(rest)
-    if keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
+    if keyword == XMP_KEYWORD and kind == b"iTXt":
+        text = rest[2:].split(b"\0", 2)[-1]  # behind the language and the translated keyword
+        parts.xmp = _inflate(text) if rest[:1] == b"\1" else text
+    elif keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
         text = _inflate(rest[1:]) if kind == b"zTXt" else rest
         words = (text or b"").split(None, 2)  # its name, its length, hexadecimal digits
         digits = _HEXADECIMAL.sub(b"", words[2]) if len(words) == 3 else b""
-        return exif_orientation(bytes.fromhex(digits[: len(digits) // 2 * 2].decode()))
-    return 1
+        parts.exif = bytes.fromhex(digits[: len(digits) // 2 * 2].decode()) or parts.exif
+
+
+def _dpi(parts: _Parts) -> tuple[float, float] | None:
+    data = parts.chunks.get(b"pHYs", b"")
+    if len(data) != 9 or data[8] != 1:  # 1: pixels per metre
+        return None
+    return to_dpi(*(value * 0.0254 for value in struct.unpack(">II", data[:8])))
 
 
 def _inflate(data: bytes) -> bytes | None:
@@ -209,6 +223,9 @@ def read_png(file: BinaryIO, path: Path) -> ImageFile:
         icc=_inflate(stored[1:]),
         notes=["it has several frames; the first is used"] if parts.frames > 1 else [],
         png_colour=[(kind, parts.chunks[kind]) for kind in COLOUR_CHUNKS if kind in parts.chunks],
+        exif=parts.exif,
+        xmp=parts.xmp,
+        dpi=_dpi(parts),
     )
 
 

@@ -1,27 +1,48 @@
-"""Writing PNG files of any size in little memory: 8 or 16 bits, grey or colour, alpha, ICC profile.
+"""Writing PNG files of any size in little memory: 8 or 16 bits, grey or colour, alpha, metadata.
 
-Pillow cannot write 16 bits of colour, OpenCV cannot write a profile, and both copy the image first;
-a PNG file is a header and a zlib stream of rows (W3C, PNG Specification, third edition).
+Pillow cannot write 16 bits of colour, OpenCV cannot write a profile, and both want the whole image
+first; a PNG file is a header and a zlib stream of rows (W3C, PNG Specification, third edition).
 """
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
 
+from csd.data.samples import regrouped
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XMP_KEYWORD = b"XML:com.adobe.xmp"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> grey, grey + alpha, RGB, RGBA
 _BAND_BYTES = 1 << 22
 # Photographs gain 2 % from the highest level, and take six times as long.
 _LEVEL = 4
+
+Chunk = tuple[bytes, bytes]  # type, data
 
 
 def write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     """One chunk: its length, type, data and checksum."""
     file.write(struct.pack(">I", len(data)) + kind + data)
     file.write(struct.pack(">I", zlib.crc32(kind + data)))
+
+
+def metadata_chunks(
+    exif: bytes | None, xmp: bytes | None, dpi: tuple[float, float] | None
+) -> list[Chunk]:
+    """EXIF data as eXIf, an XMP packet as iTXt, pixels per inch as pHYs."""
+    chunks = [(b"eXIf", exif)] if exif else []
+    if dpi:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(v / 0.0254) for v in dpi), 1)))
+    if xmp:  # uncompressed, of no language, its keyword not translated
+        chunks.append((b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + xmp))
+    return chunks
+
+
+def profile_chunk(icc: bytes) -> Chunk:
+    return b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, step: int) -> bytes:
@@ -42,35 +63,37 @@ def _filtered(rows: np.ndarray, above: np.ndarray, step: int) -> bytes:
     return out.tobytes()
 
 
+def _bands(strips: Iterable[np.ndarray], row_bytes: int) -> Iterator[np.ndarray]:
+    """The strips as bytes (rows, row_bytes), big-endian, a few MB at a time."""
+    for part in regrouped(strips, max(1, _BAND_BYTES // row_bytes)):
+        part = np.ascontiguousarray(part, part.dtype.newbyteorder(">"))
+        yield part.reshape(len(part), -1).view(np.uint8)
+
+
 def encode_png(
     file: BinaryIO,
-    image: np.ndarray,
-    icc: bytes | None = None,
-    colour: Sequence[tuple[bytes, bytes]] = (),
+    strips: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    chunks: Sequence[Chunk] = (),
 ) -> None:
-    """Write `image` to an open binary file.
+    """Write an image, strip by strip, to an open binary file.
 
-    image: uint8 or uint16, (H, W) or (H, W, C) with C of 1 to 4: grey, grey and alpha, RGB, RGBA.
-    icc: an ICC profile to embed. colour: further chunks (type, data) that go before the pixels.
-    Besides the image about 20 MB are in use.
+    strips: `dtype` (n, W) or (n, W, C), the image from top to bottom; shape: of the whole image,
+    (H, W) or (H, W, C) with C of 1 to 4: grey, grey and alpha, RGB, RGBA; dtype: uint8 or uint16;
+    chunks: what goes before the pixels. Besides a strip about 20 MB are in use.
     """
-    planes = image[:, :, None] if image.ndim == 2 else image
-    height, width, channels = planes.shape
-    size = planes.dtype.itemsize
+    height, width = shape[:2]
+    channels, size = shape[2] if len(shape) == 3 else 1, np.dtype(dtype).itemsize
     header = (width, height, 8 * size, _COLOUR_TYPES[channels], 0, 0, 0)
     file.write(SIGNATURE)
     write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *header))
-    if icc:
-        write_chunk(file, b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    for kind, data in colour:
+    for kind, data in chunks:
         write_chunk(file, kind, data)
     stream = zlib.compressobj(_LEVEL)
     row_bytes = width * channels * size
     above = np.zeros(row_bytes, np.uint8)
-    band = max(1, _BAND_BYTES // row_bytes)
-    for top in range(0, height, band):
-        part = np.ascontiguousarray(planes[top : top + band], planes.dtype.newbyteorder(">"))
-        rows = part.reshape(len(part), -1).view(np.uint8)
+    for rows in _bands(strips, row_bytes):
         data = stream.compress(_filtered(rows, above, channels * size))
         above = rows[-1]
         if data:

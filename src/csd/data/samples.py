@@ -1,4 +1,6 @@
-"""Arithmetic on stored samples: unpacking bits, full range, straight alpha."""
+"""Arithmetic on stored samples: unpacking bits, full range, straight alpha, strips."""
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -48,3 +50,19 @@ def unpremultiply(planes: np.ndarray) -> np.ndarray:
         wide = np.minimum(wide // np.maximum(alpha, 1), full)
         out[:, :, channel] = np.where(alpha > 0, wide, planes[:, :, channel])
     return out
+
+
+def regrouped(strips: Iterable[np.ndarray], rows: int) -> Iterator[np.ndarray]:
+    """An image in strips (n, ...) of any heights as strips of `rows` rows, the last of the rest."""
+    waiting: list[np.ndarray] = []
+    count = 0
+    for strip in strips:
+        while len(strip):
+            part, strip = strip[: rows - count], strip[rows - count :]
+            waiting.append(part)
+            count += len(part)
+            if count == rows:
+                yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+                waiting, count = [], 0
+    if waiting:
+        yield np.concatenate(waiting)

@@ -17,9 +17,11 @@ from typing import BinaryIO
 import numpy as np
 
 from csd.data.formats import check_pixels
-from csd.data.image_file import ImageFile, make_photo, valid_orientation
+from csd.data.image_file import ImageFile, make_photo
 from csd.data.libtiff import expand_with_libtiff
+from csd.data.metadata import to_dpi, valid_orientation
 from csd.data.samples import to_full_range, unpack_bits, unpremultiply
+from csd.data.tiff_exif import exif_of_tiff
 from csd.errors import InputError
 
 _UNCOMPRESSED = 1
@@ -304,6 +306,24 @@ def _to_planes(stored: np.ndarray, page, layout: _Layout) -> np.ndarray:
     return planes
 
 
+def _bytes_of(page, code: int) -> bytes | None:
+    tag = page.tags.get(code)
+    return bytes(tag.value) if tag is not None and isinstance(tag.value, bytes) else None
+
+
+def _metadata(file: BinaryIO, page) -> dict:
+    """EXIF, XMP and resolution as arguments of `make_photo`; what is damaged is left out."""
+    facts: dict = {"xmp": _bytes_of(page, 700)}
+    with contextlib.suppress(Exception):  # damaged metadata is no damage to the pixels
+        sides = [page.tags[code].value for code in (282, 283)]
+        x, y = (top / bottom for top, bottom in sides)
+        facts["dpi"] = to_dpi(x, y, _number(page, 296, 2))
+    with contextlib.suppress(Exception):
+        tiff = page.parent
+        facts["exif"] = exif_of_tiff(file, tiff.byteorder, tiff.is_bigtiff, page.offset)
+    return facts
+
+
 def read_tiff(file: BinaryIO, path: Path) -> ImageFile:
     """The first image of a TIFF or BigTIFF file.
 
@@ -319,18 +339,22 @@ def read_tiff(file: BinaryIO, path: Path) -> ImageFile:
             file.seek(0)
             photo = read_pillow(file, path, "TIFF")
             return make_photo(
-                photo.planes(), orientation=_orientation(page), icc=photo.icc, notes=notes
+                photo.planes(),
+                orientation=_orientation(page),
+                icc=photo.icc,
+                notes=notes,
+                **_metadata(file, page),
             )
         stored = _read_samples(file, page, layout, path)
         planes = _to_planes(stored, page, layout)
-        icc = page.tags.get(34675)
-        icc = bytes(icc.value) if icc is not None and isinstance(icc.value, bytes) else None
+        icc = _bytes_of(page, 34675)
         if layout.photometric == _CMYK:
             planes, lost = cmyk_to_rgb(planes[:, :, :4], icc)
             notes += lost
         if layout.samples > layout.colours + (layout.alpha is not None):
             notes.append("channels that are neither colour nor alpha are left out")
-        return make_photo(planes, orientation=_orientation(page), icc=icc, notes=notes)
+        facts = _metadata(file, page)
+        return make_photo(planes, orientation=_orientation(page), icc=icc, notes=notes, **facts)
 
 
 def tiff_size(file: BinaryIO, path: Path) -> tuple[int, int]:
