@@ -7,7 +7,7 @@ then file, then command line. This module imports nothing heavy, so that `--help
 
 import argparse
 import copy
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ def _assign(config: EasyDict, section: str, name: str, value: Any, where: str) -
     if section not in SCHEMA:
         raise InputError(f"{where}: unknown section {section!r}{suggest(section, list(SCHEMA))}")
     if new := RENAMED.get(section, {}).get(name):
-        print(f"{where}: {section}.{name} is now called {section}.{new}", file=sys.stderr)
+        log = logging.getLogger(__name__)
+        log.warning("%s: %s.%s is now called %s.%s", where, section, name, section, new)
         name = new
     if name not in SCHEMA[section]:
         known = list(SCHEMA[section])

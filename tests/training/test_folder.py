@@ -181,7 +181,7 @@ def test_unwritable_output_folder(config, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_damaged_checkpoint_is_named_and_skipped(saved, damage, capsys):
+def test_damaged_checkpoint_is_named_and_skipped(saved, damage, caplog):
     from csd.training.folder import newest_good
 
     folder, _, _ = saved(4, 5)
@@ -192,7 +192,7 @@ def test_damaged_checkpoint_is_named_and_skipped(saved, damage, capsys):
     file.unlink()  # last.ckpt is another name of it
     file.write_bytes({"cut": data[: len(data) // 2], "flip": data, "empty": b""}[damage])
     assert newest_good(folder).meta["progress"]["step"] == 4
-    said = capsys.readouterr().err
+    (said,) = caplog.messages
     assert "skipping a damaged checkpoint" in said and file.name in said
     # Out of the way: with keep=1 it would otherwise push out the next good one.
     assert not file.exists() and file.with_name(f"{file.name}.damaged").exists()

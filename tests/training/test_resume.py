@@ -46,7 +46,7 @@ def test_six_and_six_steps_are_twelve(backbone, settings, run, tmp_path, capfd):
 
 
 @pytest.mark.slow
-def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd):
+def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd, caplog):
     """One run: resumed where there is nothing, changed, damaged, diverging, finished."""
     argv = settings("--train.save_every=2")
     with pytest.raises(Interrupted):
@@ -74,7 +74,7 @@ def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd):
 
     finished = run([*argv, "--resume"])
     told = capfd.readouterr()
-    assert f"skipping a damaged checkpoint: {newest}" in told.err
+    assert f"skipping a damaged checkpoint: {newest}" in caplog.text
     assert "resuming at step 5" in told.out
     assert load_checkpoint(finished / "last.ckpt").meta["progress"]["step"] == 12
     before = (finished / "metrics.csv").read_text()

@@ -1,6 +1,7 @@
 """The programs: `csd train|eval|infer|...`, and the scripts at the root, which call `run`."""
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -22,9 +23,20 @@ PROGRAMS = {
 _SCRIPTS = {"infer_310": "csd.cli.infer_310"}
 
 
+def log_to_stderr() -> None:
+    """Print what the library logs, as it is, on standard error."""
+    logger = logging.getLogger("csd")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+
+
 def run(name: str, argv: Sequence[str] | None = None) -> int:
     """Run one program with the arguments of the process, or `argv`; returns the exit code."""
     hold_interrupts()  # before any library starts its threads
+    log_to_stderr()
     path = _SCRIPTS.get(name) or PROGRAMS[name][0]
     return run_main(importlib.import_module(path).main, argv)
 

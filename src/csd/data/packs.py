@@ -17,12 +17,12 @@ instead of 290 in one plane after the other, and takes half the time once pages 
 import contextlib
 import fcntl
 import json
+import logging
 import math
 import mmap
 import os
 import re
 import secrets
-import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -81,7 +81,7 @@ class Pack:
     def _put_back(self, index: int) -> None:
         """Load a damaged image anew, into its place in the file that all processes map."""
         what = f"the image cache {self.path} is damaged at {self.entries[index]['source'][0]}"
-        print(f"{what}, which is read anew", file=sys.stderr)
+        logging.getLogger(__name__).warning("%s, which is read anew", what)
         image = self._load(index)
         strips = _in_strips(image)
         try:

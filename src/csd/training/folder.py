@@ -9,10 +9,10 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +142,7 @@ def _step_of(path: Path) -> int:
 
 
 def newest_good(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that verifies; damaged ones are named on stderr and set aside.
+    """The newest checkpoint that verifies; damaged ones are logged and set aside.
 
     Raises:
         InputError: there are checkpoints, and none is whole.
@@ -152,7 +152,7 @@ def newest_good(folder: Path) -> Checkpoint | None:
         try:
             checkpoint = load_checkpoint(path)
         except InputError as error:
-            print(f"skipping a damaged checkpoint: {error}", file=sys.stderr)
+            logging.getLogger(__name__).warning("skipping a damaged checkpoint: %s", error)
             damaged.append(path)
             continue
         for file in damaged:  # out of the way: it must not count as the newest of the last N
