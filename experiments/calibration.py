@@ -19,8 +19,8 @@ def milliseconds(folder: Path, batch_size: int) -> list[float]:
     A row is the mean of `train.log_every` steps; validation is not in it. The first contains the
     compilation.
     """
-    rates = [row["images_per_second"] for row in read_curves(folder / "metrics.csv")
-             if row.get("images_per_second")]  # fmt: skip
+    rows = read_curves(folder / "metrics.csv")
+    rates = [rate for row in rows if (rate := row.get("images_per_second"))]
     return [1000.0 * batch_size / rate for rate in rates[1:] or rates]
 
 

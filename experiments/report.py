@@ -1,6 +1,7 @@
 """The laboratory's report, in Markdown and as one HTML page, from results.json's contents alone."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from statistics import mean
@@ -62,17 +63,17 @@ def score_table(results: dict, reading: str) -> Rows:
         cells = [f"{scores[s]['psnr_y']:.3f} / {scores[s]['ssim_y']:.4f}" for s in sets]
         rows.append([name, str(results[name].get("steps") or ""), "", "", *cells])
     for recipe in dict.fromkeys(r["recipe"] for r in results["summary"]):
-        cells = [c for c in results["cells"] if (c["reading"], c["recipe"]) == (reading, recipe)]
+        group = [c for c in results["cells"] if (c["reading"], c["recipe"]) == (reading, recipe)]
         found = {r["set"]: r for r in results["summary"]
                  if (r["reading"], r["recipe"]) == (reading, recipe)}  # fmt: skip
-        if not cells:
+        if not group:
             continue
         rows.append(
             [
                 recipe,
-                str(cells[0]["steps"]),
-                f"{mean(c['ms_per_step'] for c in cells):.0f}",
-                f"{mean(c['seconds'] for c in cells):.0f}",
+                str(group[0]["steps"]),
+                f"{mean(c['ms_per_step'] for c in group):.0f}",
+                f"{mean(c['seconds'] for c in group):.0f}",
                 *(
                     f"{_spread(found[s]['psnr_y'], 3)} / {_spread(found[s]['ssim_y'], 4)}"
                     for s in sets
@@ -242,12 +243,15 @@ def _charts(results: dict, reading: str) -> str:
             for what in ("bicubic", "teacher")
         ]
         out += chart(
-            series(lambda group, n=name: [(c[spent], c["sets"][n]["psnr_y"]) for c in group])
-            + levels,
+            series(partial(_at_end, spent, name)) + levels,
             title=f"{name} at the end, a dot per seed", y_label="PSNR-Y, dB",
             x_label="training, s" if spent == "seconds" else "steps", lines=False, log_x=True,
         )  # fmt: skip
     return out
+
+
+def _at_end(spent: str, name: str, group: list[dict]) -> list[tuple[float, float]]:
+    return [(c[spent], c["sets"][name]["psnr_y"]) for c in group]
 
 
 def _mean_curve(cells: Sequence[dict], reading: str) -> list[tuple[float, float]]:

@@ -56,9 +56,10 @@ def training_seconds(folder: Path, batch_size: int) -> float:
     """Seconds that the steps of a run took, compilation included and validation not."""
     seconds, before = 0.0, 0.0
     for row in read_curves(folder / "metrics.csv"):
-        if row.get("images_per_second"):
-            seconds += (row["step"] - before) * batch_size / row["images_per_second"]
-            before = row["step"]
+        if rate := row.get("images_per_second"):
+            step = row["step"] or 0.0
+            seconds += (step - before) * batch_size / rate
+            before = step
     return seconds
 
 

@@ -88,4 +88,4 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} values cannot be paired with {len(theirs)}")
     with np.errstate(invalid="ignore"):  # inf - inf
-        return interval(np.subtract(ours, theirs))
+        return interval(np.subtract(ours, theirs).tolist())

@@ -144,11 +144,9 @@ def _read_torchvision(file: TensorFile, source: str) -> VGGWeights:
         bias = file.tensors.get(f"{prefix}{index}.bias") if biased else np.zeros(out)
         if weight is None and number > _last_tap(arch):
             break
-        for name, value, shape in (
-            (f"{prefix}{index}.weight", weight, (out, channels, 3, 3)),
-            (f"{prefix}{index}.bias", bias, (out,)),
-        ):
-            _check(source, f"{name}' of {arch}", value, shape)
+        name = f"{prefix}{index}"
+        weight = _check(source, f"{name}.weight' of {arch}", weight, (out, channels, 3, 3))
+        bias = _check(source, f"{name}.bias' of {arch}", bias, (out,))
         convs.append((_f32(weight), _f32(bias)))
         channels = out
     given = file.meta.get("vgg")
@@ -174,9 +172,9 @@ def _read_hed(file: TensorFile, source: str) -> VGGWeights:
     for block, (count, out) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), 1):
         for number in range(count):
             layer = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
-            kernel, bias = (file.tensors.get(f"{layer}/{part}") for part in (0, 1))
-            _check(source, f"{layer}/0'", kernel, (3, 3, channels, out))
-            _check(source, f"{layer}/1'", bias, (out,))
+            kernel = file.tensors.get(f"{layer}/0")
+            kernel = _check(source, f"{layer}/0'", kernel, (3, 3, channels, out))
+            bias = _check(source, f"{layer}/1'", file.tensors.get(f"{layer}/1"), (out,))
             if channels == 3:
                 kernel = kernel[:, :, ::-1]  # BGR -> RGB
             convs.append((_f32(kernel.transpose(3, 2, 0, 1)), _f32(bias)))
@@ -184,7 +182,7 @@ def _read_hed(file: TensorFile, source: str) -> VGGWeights:
     return VGGWeights("vgg16", convs, CAFFE_MEAN)
 
 
-def _check(source: str, name: str, value: np.ndarray | None, shape: tuple[int, ...]) -> None:
+def _check(source: str, name: str, value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     if value is None:
         raise InputError(f"{source}: tensor '{name} of shape {shape} is expected and missing")
     if tuple(value.shape) != shape:
@@ -193,6 +191,7 @@ def _check(source: str, name: str, value: np.ndarray | None, shape: tuple[int, .
         )
     if not np.isfinite(value).all():
         raise InputError(f"{source}: tensor '{name} should be finite, found NaN or infinity")
+    return value
 
 
 def _f32(value: np.ndarray) -> np.ndarray:

@@ -89,7 +89,7 @@ def lr_folders(hr_folder: Path) -> list[LRFolder]:
     places = [(hr_folder, "")]
     if match := _HR_FOLDER.fullmatch(hr_folder.name):
         places.append((hr_folder.parent, match["prefix"]))
-    found = []
+    found: list[LRFolder] = []
     for place, prefix in places:
         for child in _folders(place):
             start, rest = child.name[: len(prefix)], child.name[len(prefix) :]

@@ -66,7 +66,8 @@ class Pack:
     def is_whole(self, index: int) -> bool:
         """Whether an image is still what was written."""
         if not self._verified[index]:
-            self._verified[index] = zlib.crc32(self._strips[index]) == self.entries[index]["crc"]
+            found = zlib.crc32(self._strips[index].data)
+            self._verified[index] = found == self.entries[index]["crc"]
         return self._verified[index]
 
     def strips(self, index: int) -> np.ndarray:
@@ -211,7 +212,7 @@ def _build(folder, key, sources, load, label, progress, old: Pack | None) -> Non
 
     def stripped(index: int) -> tuple[tuple[int, int], np.ndarray]:
         kept = known.get(json.dumps(sources[index]))
-        if kept is not None and old.is_whole(kept):
+        if old is not None and kept is not None and old.is_whole(kept):
             return old.sizes[kept], old.strips(kept)
         image = load(index)
         return image.shape[:2], _in_strips(image)

@@ -19,7 +19,7 @@ from csd.errors import CSDError, InputError
 _SHUFFLE, _TOP, _LEFT, _FLIP, _NEGATIVES = range(5)
 _WORD = 0xFFFFFFFFFFFFFFFF
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, SplitMix64's step
-_FLIP_CODE = (None, 1, 0, -1)  # cv2.flip: 1 left-right, 0 upside down, -1 both
+_FLIP_CODE = {1: 1, 2: 0, 3: -1}  # cv2.flip: 1 left-right, 0 upside down, -1 both
 
 
 def _mix(x):

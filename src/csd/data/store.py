@@ -115,8 +115,9 @@ def open_store(
     )
 
     def load_lr(index: int) -> np.ndarray:
-        if pairs[index].lr is not None:
-            return read_image(pairs[index].lr)
+        file = pairs[index].lr
+        if file is not None:
+            return read_image(file)
         return imresize_bicubic(modcrop(hr.image(index), scale), 1 / scale)
 
     lr_sources = [

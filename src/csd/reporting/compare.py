@@ -26,7 +26,7 @@ def _windows(image: np.ndarray) -> list[tuple[int, int, int]]:
     side = min(_CROP, height, width)
     half = Image.fromarray(image).resize((max(1, width // 2), max(1, height // 2)))
     smooth = np.array(half.resize((width, height), Image.Resampling.BICUBIC))
-    found = []
+    found: list[tuple[int, int, int]] = []
     for _ in range(_ROWS):
         top, left = busiest_window(image, smooth, side)
         if any(abs(top - y) < side and abs(left - x) < side for y, x, _ in found):

@@ -10,6 +10,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import csd
 from csd.errors import InputError
@@ -37,7 +38,7 @@ class ReportRun:
 
     name: str
     curves: list[dict[str, float | None]] = field(default_factory=list)
-    metrics: dict | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
     config: str = ""
     images: Path | None = None
 
@@ -74,13 +75,14 @@ def load_run(folder: str | Path, name: str | None = None) -> ReportRun:
     if not folder.is_dir():
         raise InputError(f"no folder {folder}; give folders that train.py or eval.py wrote")
     curves = read_curves(folder / "metrics.csv") if (folder / "metrics.csv").is_file() else []
-    metrics, images = None, None
+    metrics: dict[str, Any] = {}
+    images = None
     for place in (folder, folder / "eval"):
         if (place / "metrics.json").is_file():
             metrics = read_metrics(place / "metrics.json")
             images = place / "images" if (place / "images").is_dir() else None
             break
-    if not curves and metrics is None:
+    if not curves and not metrics:
         raise InputError(
             f"{folder} holds neither metrics.csv (train.py) nor metrics.json (eval.py); "
             "give the --output_dir of such a run"
