@@ -30,13 +30,12 @@ def main(argv: Sequence[str]) -> int:
     from csd.checkpoints import load_network
     from csd.data import read_image
     from csd.inference import DEFAULT_TILE, make_runner, restore
-    from csd.inference.tiling import PoolingRunner
 
     runtime.setup("CPU", seed=1)
     net, _ = load_network(options.ckpt)
     run = make_runner(net, options.width)
     kinds = {net.name: run}
-    if isinstance(run, PoolingRunner):
+    if run.pooled_over is not None:
         kinds[f"{net.name}, own averages"] = run.run
 
     def timed(runner, image, tile):

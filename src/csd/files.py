@@ -35,11 +35,17 @@ def write_new(path: Path, text: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file under a temporary name, then rename it; WorkError where that fails."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, then rename it; WorkError where that fails."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_new(temporary, text)
+        with new_file(temporary) as file:
+            file.write(content)
         temporary.replace(path)
     except OSError as error:
         raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error

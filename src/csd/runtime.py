@@ -6,6 +6,7 @@ Nothing else in the package sets process-wide state.
 import importlib.util
 import os
 import platform
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,6 +184,18 @@ def available_devices() -> list[str]:
     return [*found, "CPU"]
 
 
+def choose_without_mindspore(wanted: str) -> str | None:
+    """ "CPU" where that is wanted, or the machine has no other device; None where only MindSpore
+    can say. Importing MindSpore takes longer than upscaling an image.
+    """
+    if wanted == "CPU":
+        return "CPU"
+    nodes = ("davinci*", "nvidia[0-9]*", "dxg")
+    if wanted == "auto" and not any(any(Path("/dev").glob(name)) for name in nodes):
+        return "CPU"
+    return None
+
+
 _INSTALL = {
     "Ascend": "install CANN and the matching driver, and check them with `npu-smi info`",
     "GPU": "install CUDA 11.6 with cuDNN, and check the driver with `nvidia-smi`",
@@ -269,16 +282,23 @@ def is_scheduler() -> bool:
     return os.environ.get("MS_ROLE") == "MS_SCHED"
 
 
+def setup_once(device_target: str = "CPU") -> None:
+    """`setup`, unless MindSpore is in use in this process: whoever imported it has set it up."""
+    if "mindspore" not in sys.modules:
+        setup(device_target)
+
+
 def setup(
     device_target: str = "auto",
-    seed: int = 1,
+    seed: int | None = 1,
     distributed: bool = False,
     jit_level: str = "default",
     precision_mode: str = "default",
 ) -> Runtime:
     """Make MindSpore ready: graph mode, device, seeds and, when asked, the other processes.
 
-    `jit_level` and `precision_mode` are those of the configuration, see `configure_device`.
+    `jit_level` and `precision_mode` are those of the configuration, see `configure_device`; a
+    `seed` of None leaves MindSpore's random numbers alone.
 
     The scheduler, which the launcher starts beside the workers, stays in here until they end.
 
@@ -302,7 +322,8 @@ def setup(
     ms.set_device(target)
     if not scheduler:
         configure_device(target, jit_level, precision_mode)
-    ms.set_seed(seed)
+    if seed is not None:
+        ms.set_seed(seed)
     if not distributed:
         return Runtime(target)
     from mindspore.communication import get_group_size, get_rank, init

@@ -229,6 +229,12 @@ SCHEMA: dict[str, dict[str, Key]] = {
             choice("default", "true", "false"),
             "queue batches on the device; default: on GPU, and on Ascend with jit_level O2",
         ),
+        "engine": Key(
+            "auto",
+            choice("auto", "mindspore", "openvino", "onnxruntime"),
+            "runtime of the network; auto: openvino on the CPU, mindspore elsewhere",
+            (EVAL, INFER),
+        ),
         "jit_level": Key(
             "default",
             choice("default", "O0", "O1", "O2"),
@@ -247,7 +253,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         ),
     },
     "eval": {
-        "ckpt": Key("", text, "checkpoint; it says which network it holds", (EVAL,)),
+        "ckpt": Key("", text, "checkpoint, or exported .mindir, .onnx or .xml", (EVAL,)),
         "model": Key("", choice("", "bicubic"), "bicubic: no network at all", (EVAL,)),
         "sets": Key(["Set5"], list_of(text), "benchmark sets, names or folders: A,B", (EVAL,)),
         "scale": Key(None, optional(scale_factor), "needed with --model bicubic", (EVAL,)),
@@ -274,7 +280,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
     },
     "infer": {
         "ckpt": Key(
-            "", text, "checkpoint, or exported .mindir or .onnx; else the shipped one", (INFER,)
+            "", text, "checkpoint, or exported .mindir, .onnx, .xml; else the shipped one", (INFER,)
         ),
         "scale": Key(
             None, optional(scale_factor), "of the shipped checkpoint: 2 or 4 (4)", (INFER,)
@@ -287,7 +293,12 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "widest trained width whose network takes at most so many ms for each image",
             (INFER,),
         ),
-        "tile": Key(192, number(int, 16), "side of the low-resolution tiles", (INFER,)),
+        "tile": Key(
+            None,
+            optional(number(int, 16)),
+            "side of the low-resolution tiles; else by the width: 192 at 1, 432 at 0.25",
+            (INFER,),
+        ),
         "self_ensemble": Key(
             False,
             boolean,

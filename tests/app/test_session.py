@@ -4,11 +4,11 @@ import os
 
 import numpy as np
 import pytest
+from networks import upscaler_of
 from PIL import Image
 
 from csd.app.session import MEGABYTE, Session
 from csd.errors import InputError
-from csd.inference.upscaler import Upscaler
 
 
 def repeat(x):
@@ -20,7 +20,7 @@ def session(tmp_path):
     def brighter(width):
         return lambda x: repeat(x) + np.float32(50)
 
-    upscaler = Upscaler(repeat, "edsr", 2, 0.25, (0.25, 1.0), at=brighter)
+    upscaler = upscaler_of(repeat, widths=(0.25, 1.0), at=brighter, tile=192)
     (tmp_path / "results").mkdir()
     return Session(upscaler, tmp_path / "results", max_bytes=MEGABYTE, max_pixels=300 * 200)
 

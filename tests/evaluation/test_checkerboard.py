@@ -117,10 +117,10 @@ def test_bicubic_has_no_dots(shared_data, scale):
 @pytest.mark.parametrize("file", sorted(PRETRAINED.glob("*.ckpt")), ids=lambda file: file.stem)
 def test_shipped_networks_have_no_dots(mindspore_cpu, shared_data, file):
     """Every trained width of every network that comes with the package, on Set5."""
-    from csd.checkpoints import load_network
     from csd.evaluation import network_methods
+    from csd.inference import open_upscaler
 
-    net, meta = load_network(file)
-    for method in network_methods(net, meta["widths"]):
-        for measured in _measure(shared_data / "benchmark", net.scale, method.enlarge):
+    upscaler = open_upscaler(file)
+    for method in network_methods(upscaler, upscaler.widths):
+        for measured in _measure(shared_data / "benchmark", upscaler.scale, method.enlarge):
             assert measured.sr < measured.limit, (method.label, measured)

@@ -21,14 +21,14 @@ GAIN = {2: {0.25: 0.4, 1.0: 1.6}, 4: {0.25: 0.6, 1.0: 1.05}}
 
 
 def test_what_is_shipped_is_what_is_offered():
-    from csd.inference.upscaler import SHIPPED_SCALES
+    from csd.inference.opening import SHIPPED_SCALES
 
     assert 4 in SCALES and set(SCALES) <= set(SHIPPED_SCALES)
 
 
 @pytest.fixture(params=[(scale, width) for scale in SCALES for width in WIDTHS], ids=str)
 def upscaler(request, mindspore_cpu):
-    from csd.inference.upscaler import open_upscaler, shipped_checkpoint
+    from csd.inference import open_upscaler, shipped_checkpoint
 
     scale, width = request.param
     return open_upscaler(shipped_checkpoint(scale), width=width)
@@ -45,15 +45,15 @@ def psnr(a, b):
 
 
 def test_tiles_equal_the_whole(upscaler, head):
-    whole = restore(upscaler.run, head, scale=upscaler.scale, dtype=np.float32)
+    whole = restore(upscaler.engine, head, scale=upscaler.scale, dtype=np.float32)
     for tile in (100, 192):
-        tiled = restore(upscaler.run, head, scale=upscaler.scale, tile=tile, dtype=np.float32)
+        tiled = restore(upscaler.engine, head, scale=upscaler.scale, tile=tile, dtype=np.float32)
         assert psnr(tiled, whole) > 60
 
 
 def test_self_ensemble_is_the_mean_of_eight_runs(upscaler, head):
     def run(image, **options):
-        return restore(upscaler.run, image, scale=upscaler.scale, dtype=np.float32, **options)
+        return restore(upscaler.engine, image, scale=upscaler.scale, dtype=np.float32, **options)
 
     image = head[60:90, 100:141]
     runs = []
@@ -74,19 +74,18 @@ def test_ensemble_is_better(upscaler, reference):
     scale = upscaler.scale
     pairs = benchmark_pairs(reference / "benchmark", "Set5", scale)
     hr, lr = load_pair(next(pair for pair in pairs if pair.name == "woman"), scale)
-    plain = restore(upscaler.run, lr, scale=scale)
-    together = restore(upscaler.run, lr, scale=scale, self_ensemble=True)
+    plain = restore(upscaler.engine, lr, scale=scale)
+    together = restore(upscaler.engine, lr, scale=scale, self_ensemble=True)
     assert psnr_y(together, hr, scale) > psnr_y(plain, hr, scale)
 
 
 def _gains(data_dir, scale):
     """Name of each photograph -> width -> PSNR-Y over bicubic; the mean of all under ""."""
-    from csd.checkpoints import load_network
     from csd.evaluation import bicubic_method, evaluate, network_methods
-    from csd.inference.upscaler import shipped_checkpoint
+    from csd.inference import open_upscaler, shipped_checkpoint
 
-    net, _ = load_network(shipped_checkpoint(scale))
-    methods = [bicubic_method(scale), *network_methods(net, WIDTHS)]
+    upscaler = open_upscaler(shipped_checkpoint(scale))
+    methods = [bicubic_method(scale), *network_methods(upscaler, WIDTHS)]
     sets = {"Set5": benchmark_pairs(data_dir, "Set5", scale)}
     scores = [run["sets"]["Set5"] for run in evaluate(methods, sets, scale)["runs"]]
     table = {"": [s["psnr_y"] for s in scores]}

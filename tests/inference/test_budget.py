@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from networks import upscaler_of
 
 from csd.errors import InputError
 from csd.inference import budget as module
 from csd.inference.budget import Budget, measured_table, open_budget, window_sides
-from csd.inference.upscaler import Upscaler
 
 WIDTHS = (0.25, 0.5, 1.0)
 # 1, 2 and 4 ms for a thousand pixels, nothing for the call itself.
@@ -34,12 +34,13 @@ def upscaler():
         run.width = width
         return run
 
-    return Upscaler(_run, "edsr", 2, 0.25, WIDTHS, at=at)
+    return upscaler_of(_run, widths=WIDTHS, at=at, tile=192)
 
 
-def _choose(upscaler, milliseconds, size, **options):
-    chosen, words = Budget(upscaler, TABLE, milliseconds, **{"tile": 192, **options}).choose(size)
-    assert chosen.run.width == chosen.width  # the runner goes with it
+def _choose(upscaler, milliseconds, size):
+    chosen, words = Budget(upscaler, TABLE, milliseconds).choose(size)
+    if chosen.width != upscaler.width:
+        assert chosen.engine.run.width == chosen.width  # the engine goes with it
     return chosen.width, words
 
 
@@ -65,7 +66,7 @@ def test_every_photograph_is_judged_by_its_own_size(upscaler):
 
 def test_tiles_views_and_the_attentions_copy_are_counted(upscaler):
     def estimate(size, up=upscaler, **options):
-        return Budget(up, TABLE, 1.0, **{"tile": 192, **options}).estimate(1.0, size)
+        return Budget(replace(up, **options), TABLE, 1.0).estimate(1.0, size)
 
     assert estimate((100, 50)) == pytest.approx(20.0)
     assert estimate((100, 50), self_ensemble=True) == pytest.approx(160.0)
@@ -78,10 +79,17 @@ def test_tiles_views_and_the_attentions_copy_are_counted(upscaler):
     assert estimate((3, 3)) == pytest.approx(4 * 32 * 32 / 1000)  # never less than was measured
 
 
-def test_measured_windows_are_those_of_the_tile_and_bounded():
-    assert window_sides(192) == [32, 120, 240]
-    assert window_sides(16) == [32, 64]
-    assert window_sides(100_000) == [32, 120, 240]
+def test_measured_windows_are_those_of_the_tile_and_bounded(upscaler):
+    for tile, width, sides in (
+        (192, 1.0, [32, 120, 240]),
+        (16, 1.0, [32, 64]),
+        (100_000, 1.0, [32, 120, 240]),
+        (0, 1.0, [32, 120, 240]),
+        (None, 1.0, [32, 120, 240]),
+        (None, 0.25, [32, 240, 480]),
+        (192, 0.25, [32, 120, 240]),
+    ):
+        assert window_sides(replace(upscaler, tile=tile), width) == sides
 
 
 @pytest.fixture
@@ -101,8 +109,9 @@ def measure(upscaler, tmp_path, monkeypatch):
 
         with monkeypatch.context() as patch:
             patch.setattr(module, "_measure", spy)
-            arguments = {"tile": 16, "device": "CPU", "cache_dir": tmp_path / "cache", **options}
-            table = measured_table(ckpt, upscaler, **arguments, say=said.append)
+            up = replace(upscaler, tile=options.pop("tile", 16))
+            arguments = {"device": "CPU", "cache_dir": tmp_path / "cache", **options}
+            table = measured_table(ckpt, up, **arguments, say=said.append)
         return table, len(measured) > 0, said
 
     call.ckpt, call.cache = ckpt, tmp_path / "cache" / "speed"
@@ -111,7 +120,7 @@ def measure(upscaler, tmp_path, monkeypatch):
 
 def test_it_is_measured_once_and_kept(measure):
     first, measured, said = measure()
-    assert measured and "measured now" in said[0] and "64x64 pixels" in said[0]
+    assert measured and "measured now" in said[0] and "width 0.5 (64x64 pixels)" in said[0]
     assert sorted(first) == [0.25, 0.5, 1.0]
     for points in first.values():
         assert [pixels for pixels, _ in points] == [32 * 32, 64 * 64]
@@ -183,4 +192,4 @@ def test_a_cache_that_cannot_be_written_is_told(measure, tmp_path):
 
 def test_an_exported_file_has_no_widths_to_choose_from(upscaler):
     with pytest.raises(InputError, match=r"x\.mindir was exported at one width; --budget_ms"):
-        open_budget("x.mindir", replace(upscaler, at=None), 5.0, tile=192)
+        open_budget("x.mindir", replace(upscaler, at=None), 5.0)

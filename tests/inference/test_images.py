@@ -2,18 +2,20 @@
 
 import io
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from networks import upscaler_of
 from PIL import Image, ImageCms
 
 from csd.data import image_size, read_image
 from csd.data.png_writer import encode_png, profile_chunk
 from csd.errors import InputError, WorkError
-from csd.inference import ImageFile, read_image_file, upscale_image, write_image_file
+from csd.inference import ImageFile, read_image_file, write_image_file
 from csd.inference.images import fill_transparent, upscale_plane
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -30,7 +32,7 @@ def doubled(image):
 
 def through(path, tmp_path, name="out.png"):
     """Read, up-scale by repetition, write, read again."""
-    photo = upscale_image(repeat, read_image_file(path), scale=2, tile=16)
+    photo = upscaler_of(repeat, tile=16).upscale_file(read_image_file(path))
     write_image_file(tmp_path / name, photo)
     return read_image_file(tmp_path / name)
 
@@ -99,7 +101,7 @@ def bicubic(x):
 @pytest.mark.parametrize("soft", [False, True])
 def test_no_dark_fringe_around_what_is_visible(dtype, channels, soft):
     photo = disc(dtype, channels, soft)
-    out = upscale_image(bicubic, photo, scale=2, tile=16)
+    out = upscaler_of(bicubic, tile=16).upscale_file(photo)
     full = np.iinfo(dtype).max
     assert out.pixels[out.alpha >= full // 2 + 1].min() == full
     np.testing.assert_array_equal(out.alpha, upscale_plane(photo.alpha, 2))
@@ -224,7 +226,7 @@ def test_output_too_large_is_refused_before_any_work():
         raise AssertionError("the network ran")
 
     with pytest.raises(InputError, match="at most 62"):
-        upscale_image(never, photo, scale=4)
+        upscaler_of(never, scale=4).upscale_file(photo)
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (16, 24), (61, 83)])
@@ -236,11 +238,12 @@ def test_network_of_one_input_size(picture, shape):
         return repeat(x)
 
     part = picture[: shape[0], : shape[1]]
-    out = upscale_image(fixed, ImageFile(part), scale=2, size=(16, 24))
+    upscaler = upscaler_of(fixed, size=(16, 24))
+    out = upscaler.upscale_file(ImageFile(part))
     np.testing.assert_array_equal(out.pixels, doubled(part))
     assert seen == {(1, 3, 16, 24)}
     with pytest.raises(InputError, match="square"):
-        upscale_image(fixed, ImageFile(part), scale=2, size=(16, 24), self_ensemble=True)
+        replace(upscaler, self_ensemble=True).upscale_file(ImageFile(part))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -307,5 +310,5 @@ def test_any_size_and_mode(tmp_path_factory, height, width, mode, suffix, orient
     back = through(folder / f"in{suffix}", folder)
     np.testing.assert_array_equal(back.pixels, doubled(photo.pixels))
     assert (back.alpha is None) == (photo.alpha is None)
-    same = upscale_image(repeat, photo, scale=2, tile=tile)
+    same = upscaler_of(repeat, tile=tile).upscale_file(photo)
     np.testing.assert_array_equal(same.pixels, back.pixels)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import upscaler_of
 
 from csd.data import read_image, write_png
 from csd.errors import InputError
@@ -103,7 +104,10 @@ def test_comparison_shows_every_method(picture):
     def flat(value):
         return lambda x: np.full((1, 3, 2 * x.shape[2], 2 * x.shape[3]), value, np.float32)
 
-    methods = [("student", flat(10), None), ("teacher", flat(200), (32, 32))]
+    methods = [
+        ("student", upscaler_of(flat(10))),
+        ("teacher", upscaler_of(flat(200), size=(32, 32))),
+    ]
     sheet = compare_picture(ImageFile(picture), methods, 2)
     assert sheet.shape[1] == 3 * 330 + 10
     rows = sheet.shape[0] - 100

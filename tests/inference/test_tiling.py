@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
+from networks import upscaler_of
 
 from csd.errors import InputError, WorkError
 from csd.evaluation import psnr_rgb
 from csd.inference import (
+    Engine,
     ImageFile,
     count_tiles,
     restore,
     run_ensemble,
     to_uint8,
-    upscale_image,
 )
-from csd.inference.tiling import PoolingRunner
 
 
 def repeat(x):
@@ -90,8 +90,8 @@ def left_mean(x):
     return x[:, :, :, : -(-x.shape[3] // 2)].mean(axis=(2, 3), keepdims=True)
 
 
-pooling = PoolingRunner(
-    lambda x: repeat(x) - left_mean(x), lambda small: lambda x: repeat(x) - left_mean(small)
+pooling = Engine(
+    "test", lambda x: repeat(x) - left_mean(x), lambda small: lambda x: repeat(x) - left_mean(small)
 )
 
 
@@ -120,8 +120,8 @@ def test_tiles_take_the_averages_of_the_whole_image(bright_half, self_ensemble):
 
 def test_grey_takes_the_averages_of_the_whole_image(bright_half):
     grey = ImageFile(bright_half[:, :, 0].astype(np.uint8) + np.uint8(20))
-    whole = upscale_image(pooling, grey, scale=2, tile=None).pixels
-    tiled = upscale_image(pooling, grey, scale=2, tile=24).pixels
+    whole = upscaler_of(pooling, tile=0).upscale_file(grey).pixels
+    tiled = upscaler_of(pooling, tile=24).upscale_file(grey).pixels
     assert whole.ndim == 2 and whole.std() > 50
     assert np.abs(tiled.astype(int) - whole).max() < 5
 

@@ -74,8 +74,8 @@ def build_page(session: Session):
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(
             f"<h1>Photographs, {up.scale} times larger</h1>"
-            f"<p>{escape(up.name.upper())} x{up.scale}, for photographs of {limits}. Nothing "
-            "leaves the machine that serves this page.</p>"
+            f"<p>{escape(up.name.upper())} x{up.scale} in {up.engine.name}, for images of "
+            f"{limits}. Nothing leaves the machine that serves this page.</p>"
         )
         with gr.Row():
             with gr.Column(scale=1, min_width=260):

@@ -16,17 +16,12 @@ from csd.data import image_size
 from csd.data.formats import explain_image_error
 from csd.errors import InputError, WorkError
 from csd.inference import (
-    DEFAULT_TILE,
     ImageFile,
-    count_tiles,
+    Upscaler,
     read_image_file,
-    tile_plan,
-    upscale_image,
     write_image_file,
 )
 from csd.inference.images import as_rgb8
-from csd.inference.tiling import Runner
-from csd.inference.upscaler import Upscaler
 
 MEGABYTE = 1 << 20
 # What a page shows; the download has every pixel.
@@ -50,7 +45,7 @@ class Session:
     """A network that is ready, the limits of what it is given, and the folder of its results.
 
     Args:
-        upscaler: from `csd.inference.upscaler.open_upscaler`.
+        upscaler: from `csd.inference.open_upscaler`.
         folder: an existing folder; each result gets a folder of its own below it.
         max_bytes, max_pixels: largest upload.
     """
@@ -58,7 +53,6 @@ class Session:
     def __init__(self, upscaler: Upscaler, folder: Path, *, max_bytes: int, max_pixels: int):
         self.upscaler, self.folder = upscaler, folder
         self.max_bytes, self.max_pixels = max_bytes, max_pixels
-        self._runners: dict[float, Runner] = {upscaler.width: upscaler.run}
         self._results: deque[Path] = deque()
         # MindSpore's graphs are compiled and run in one thread; pages come in many.
         self._worker = ThreadPoolExecutor(1)
@@ -117,10 +111,9 @@ class Session:
             raise WorkError("there is not enough memory for this picture") from None
 
     def _restore(self, path: Path, width: float, progress: Callable | None) -> Answer:
-        up, started = self.upscaler, time.monotonic()
+        up, started = self.upscaler.at_width(width), time.monotonic()
         photo = read_image_file(path)
-        tile, _ = tile_plan(up.size, DEFAULT_TILE)
-        total, done = count_tiles(*photo.size, tile), 0
+        total, done = up.count_tiles(*photo.size), 0
 
         def step(tiles: int) -> None:
             nonlocal done
@@ -128,11 +121,9 @@ class Session:
             if progress is not None:
                 progress(done / total)
 
-        if width not in self._runners:
-            self._runners[width] = up.at(width)
-        restored = upscale_image(
-            self._runners[width], photo, scale=up.scale, size=up.size, progress=step
-        )
+        called = time.monotonic()
+        restored = up.upscale_file(photo, step)
+        network = time.monotonic() - called
         seconds = time.monotonic() - started
         if len(self._results) >= _KEPT_RESULTS:
             shutil.rmtree(self._results.popleft(), ignore_errors=True)
@@ -143,6 +134,7 @@ class Session:
         facts = [
             f"{across} x {low} → {wide} x {high} pixels",
             f"{seconds:.1f} s at width {width:g}",
+            f"of which {up.engine.name} {network:.1f} s",
             f"PNG of {target.stat().st_size / MEGABYTE:.1f} MB",
         ]
         size = _preview_size(restored)

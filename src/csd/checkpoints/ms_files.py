@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from csd.checkpoints.protobuf import field, fields, numbers
 from csd.errors import InputError
 
 _VALUE_FIELD = 0x0A  # field 1, length-delimited: `value` of Checkpoint, and `tag` of Value
@@ -61,7 +62,7 @@ def write_entry(file: BinaryIO, name: str, value: np.ndarray | str) -> str:
     content = memoryview(np.ascontiguousarray(array).tobytes())
     digest = hashlib.sha256()
     for start in range(0, max(len(content), 1), _SLICE_BYTES):
-        part = _record(name, shape, kind, content[start : start + _SLICE_BYTES])
+        part = _encode(name, shape, kind, content[start : start + _SLICE_BYTES])
         file.write(part)
         digest.update(part)
     return digest.hexdigest()
@@ -73,14 +74,13 @@ def read_entries(path: Path, file: BinaryIO) -> Iterator[Entry]:
     Raises InputError when the file is truncated, damaged, or is no such file, naming the entry.
     """
     previous, parts, digest = None, [], hashlib.sha256()
-    for message, raw in _records(path, file):
-        name, tensor = message.tag, message.tensor
-        if previous is not None and name != previous.tag:
+    for record, raw in _records(path, file):
+        if previous is not None and record.name != previous.name:
             yield _entry(path, previous, parts, digest)
             parts, digest = [], hashlib.sha256()
-        parts.append(tensor.tensor_content)
+        parts.append(record.content)
         digest.update(raw)
-        previous = message
+        previous = record
     if previous is not None:
         yield _entry(path, previous, parts, digest)
 
@@ -100,23 +100,53 @@ def looks_like_ms_checkpoint(head: bytes) -> bool:
     return position < 10 and head[position + 1 : position + 2] == bytes([_VALUE_FIELD])
 
 
-def _record(name: str, shape: Iterable[int], kind: str, content: memoryview) -> bytes:
-    from mindspore.train.checkpoint_pb2 import Checkpoint
+@dataclass(frozen=True)
+class _Record:
+    """One message `Value { string tag = 1; TensorProto tensor = 2; }` of a checkpoint."""
 
-    checkpoint = Checkpoint()
-    value = checkpoint.value.add()
-    value.tag = name
-    value.tensor.dims.extend(shape)
-    value.tensor.tensor_type = kind
-    value.tensor.tensor_content = bytes(content)
-    return checkpoint.SerializeToString()
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    content: bytes
 
 
-def _records(path: Path, file: BinaryIO) -> Iterator[tuple]:
-    """Yield (Value message, raw bytes) of every entry, checking the framing."""
-    from google.protobuf.message import DecodeError
-    from mindspore.train.checkpoint_pb2 import Checkpoint
+def _encode(name: str, shape: Iterable[int], kind: str, content: memoryview) -> bytes:
+    """The bytes of one `value` of a checkpoint, as MindSpore writes them."""
+    tensor = b"".join(field(1, int(side)) for side in shape)
+    tensor += field(2, kind.encode()) + field(3, content)
+    return field(1, field(1, name.encode()) + field(2, tensor))
 
+
+def _decode(body: bytes) -> _Record:
+    """The `Value` in its bytes; ValueError where they hold none."""
+    name, shape, kind, content = "", [], "", b""
+    for number, value in fields(body):
+        if number == 1:
+            name = str(_bytes(value), "utf-8")
+        if number != 2:
+            continue
+        for inner, part in fields(_bytes(value)):
+            if inner == 1:
+                shape += [_signed(side) for side in numbers(part)]
+            elif inner == 2:
+                kind = str(_bytes(part), "utf-8")
+            elif inner == 3:
+                content = bytes(_bytes(part))
+    return _Record(name, tuple(shape), kind, content)
+
+
+def _bytes(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number stands where bytes are expected")
+    return value
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _records(path: Path, file: BinaryIO) -> Iterator[tuple[_Record, bytes]]:
+    """Yield (entry, raw bytes) of every entry, checking the framing."""
     after = "its start"
     while first := file.read(1):
         if first[0] != _VALUE_FIELD:
@@ -136,14 +166,14 @@ def _records(path: Path, file: BinaryIO) -> Iterator[tuple]:
             raise InputError(f"{path} is truncated: {where} needs {size}, found {len(body)} bytes")
         raw = first + header + body
         try:
-            message = Checkpoint.FromString(raw).value[0]
-        except (DecodeError, UnicodeDecodeError) as error:
+            record = _decode(body)
+        except ValueError as error:  # UnicodeDecodeError is one
             raise InputError(
                 f"{path} is no MindSpore checkpoint or is damaged: the tensor after {after} "
                 "cannot be decoded"
             ) from error
-        after = f"'{message.tag}'"
-        yield message, raw
+        after = f"'{record.name}'"
+        yield record, raw
 
 
 def _varint(file: BinaryIO) -> tuple[bytes, int | None]:
@@ -167,9 +197,9 @@ def _tag_of(body: bytes) -> str:
     return body[2 : 2 + body[1]].decode("utf-8", errors="replace")
 
 
-def _entry(path: Path, message, parts: list[bytes], digest) -> Entry:
-    name, tensor, content = message.tag, message.tensor, b"".join(parts)
-    if tensor.tensor_type == "str":
+def _entry(path: Path, record: _Record, parts: list[bytes], digest) -> Entry:
+    name, kind_name, content = record.name, record.kind, b"".join(parts)
+    if kind_name == "str":
         if not content or len(content) % 4:
             raise InputError(f"{path} is damaged: '{name}' holds {len(content)} bytes of UTF-32")
         try:
@@ -177,20 +207,18 @@ def _entry(path: Path, message, parts: list[bytes], digest) -> Entry:
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is damaged: '{name}' is not UTF-32 text") from error
         return Entry(name, text, digest.hexdigest())
-    wide = tensor.tensor_type == "BFloat16"
-    kind = np.uint16 if wide else _TYPE_OF.get(tensor.tensor_type)
+    wide = kind_name == "BFloat16"
+    kind = np.uint16 if wide else _TYPE_OF.get(kind_name)
     if kind is None:
         known = ", ".join((*_TYPE_OF, "BFloat16"))
-        raise InputError(
-            f"{path}: tensor '{name}' has type '{tensor.tensor_type}', expected one of {known}"
-        )
-    shape = tuple(tensor.dims)
+        raise InputError(f"{path}: tensor '{name}' has type '{kind_name}', expected one of {known}")
+    shape = record.shape
     if shape == (0,) and content:  # how older versions of MindSpore write a scalar
         shape = ()
     needed = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
     if min(shape, default=0) < 0 or needed != len(content):
         raise InputError(
-            f"{path} is damaged: tensor '{name}' of shape {shape} and type {tensor.tensor_type} "
+            f"{path} is damaged: tensor '{name}' of shape {shape} and type {kind_name} "
             f"needs {needed} bytes, found {len(content)}"
         )
     array = widened(content) if wide else np.frombuffer(content, dtype=kind).copy()

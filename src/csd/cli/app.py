@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     cli.add_argument(
-        "--ckpt", default="", help="checkpoint, .mindir or .onnx; else the shipped one"
+        "--ckpt", default="", help="checkpoint, .mindir, .onnx or .xml; else the shipped one"
     )
     cli.add_argument("--scale", type=int, choices=(2, 4), help="of the shipped checkpoint (4)")
     cli.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
@@ -38,6 +38,12 @@ def parser() -> argparse.ArgumentParser:
     )
     cli.add_argument(
         "--device_target", choices=("auto", "Ascend", "GPU", "CPU"), default="auto", help="auto"
+    )
+    cli.add_argument(
+        "--engine",
+        choices=("auto", "mindspore", "openvino", "onnxruntime"),
+        default="auto",
+        help="runtime of the network; auto: openvino on the CPU, mindspore elsewhere",
     )
     cli.add_argument("--cache_dir", default="", help="uploads and results, removed at the end")
     return cli
@@ -64,13 +70,15 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with held:
         load_gradio(str(folder))
-        runtime.setup(options.device_target)
         from csd.app.session import MEGABYTE, Session
-        from csd.inference.upscaler import open_upscaler, shipped_checkpoint
+        from csd.inference import Machine, open_upscaler, shipped_checkpoint
 
+        machine = Machine(
+            options.engine, options.device_target, cache_dir=options.cache_dir, say=print
+        )
         ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
         session = Session(
-            open_upscaler(ckpt, scale=options.scale),
+            open_upscaler(ckpt, scale=options.scale, machine=machine),
             folder,
             max_bytes=int(options.max_mb * MEGABYTE),
             max_pixels=int(options.max_megapixels * 1e6),

@@ -36,6 +36,23 @@ def _sets(names: Sequence[str], data: EasyDict, scale: int) -> dict:
     return sets
 
 
+def _open(config):
+    """The network to evaluate, whole images unless tiles are set."""
+    from dataclasses import replace
+
+    from csd import runtime
+    from csd.inference import Machine, open_upscaler
+
+    options, settings = config.eval, config.runtime
+    machine = Machine(
+        settings.engine, settings.device_target, settings.jit_level, settings.precision_mode,
+        config.data.cache_dir, print,
+    )  # fmt: skip
+    upscaler = open_upscaler(options.ckpt, scale=options.scale, machine=machine)
+    runtime.setup_once(settings.device_target)  # counts parameters, whatever the engine
+    return replace(upscaler, tile=options.tile)
+
+
 def main(argv: Sequence[str]) -> int:
     config = load_config("eval", argv, DESCRIPTION)
     options = config.eval
@@ -47,29 +64,10 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("--model bicubic needs --scale 2, 3 or 4")
     output_dir = Path(config.runtime.output_dir or "output/eval")
 
-    net, trained, widths = None, [], []
+    upscaler, scale = None, options.scale
     if options.ckpt:
-        from csd import runtime
-        from csd.checkpoints import load_network
-
-        if not Path(options.ckpt).is_file():
-            raise InputError(
-                f"no checkpoint {options.ckpt}; train.py writes best.ckpt and last.ckpt"
-            )
-        runtime.setup(
-            config.runtime.device_target,
-            jit_level=config.runtime.jit_level,
-            precision_mode=config.runtime.precision_mode,
-        )
-        net, meta = load_network(options.ckpt)
-        if options.scale is not None and options.scale != net.scale:
-            raise InputError(
-                f"{options.ckpt} was trained for scale {net.scale}, not {options.scale}; "
-                "leave --scale out or give the checkpoint of that scale"
-            )
-        trained = meta.get("widths") or [1.0]
-        widths = list(dict.fromkeys(options.width or trained))
-    scale = net.scale if net is not None else options.scale
+        upscaler = _open(config)
+        scale = upscaler.scale
 
     from tqdm import tqdm
 
@@ -78,14 +76,9 @@ def main(argv: Sequence[str]) -> int:
 
     sets = _sets(options.sets, config.data, scale)
     methods = [evaluation.bicubic_method(scale, options.bicubic_kernel)]
-    if net is not None:
-        methods += evaluation.network_methods(
-            net,
-            widths,
-            self_ensemble=options.self_ensemble,
-            tile=options.tile or None,
-            trained=trained,
-        )
+    if upscaler is not None:
+        widths = list(dict.fromkeys(options.width or sorted(upscaler.widths, reverse=True)))
+        methods += evaluation.network_methods(upscaler, widths, self_ensemble=options.self_ensemble)
     bar = tqdm(total=sum(map(len, sets.values())), unit="image", disable=None)
 
     def progress(name: str) -> None:
@@ -96,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
         methods,
         sets,
         scale,
-        model=None if net is None else net.describe(),
+        model=None if upscaler is None else upscaler.model,
         ckpt=options.ckpt or None,
         save_dir=output_dir / "images" if options.save_images else None,
         progress=progress,

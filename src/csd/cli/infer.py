@@ -26,10 +26,9 @@ takes is measured once on this machine and kept in --cache_dir. The time is the 
 tiles of the photograph; reading, writing and the first compilation come on top."""
 
 
-def _restore_one(upscaler, budget, job, options, bar) -> str:
+def _upscale_one(upscaler, budget, job, options, bar) -> str:
     """Do one job; the line to print about it. `budget`, unless None, chooses the width."""
     from csd import inference
-    from csd.reporting import write_comparison
 
     started = time.monotonic()
     photo = inference.read_image_file(job.source)
@@ -38,20 +37,13 @@ def _restore_one(upscaler, budget, job, options, bar) -> str:
     if budget is not None:
         upscaler, words = budget.choose(photo.size)
         choice = [words]
-    tile, _ = inference.tile_plan(upscaler.size, options.tile, options.self_ensemble)
-    bar.reset(total=inference.count_tiles(*photo.size, tile))
+    bar.reset(total=upscaler.count_tiles(*photo.size))
     try:
-        restored = inference.upscale_image(
-            upscaler.run,
-            photo,
-            scale=upscaler.scale,
-            tile=options.tile,
-            size=upscaler.size,
-            self_ensemble=options.self_ensemble,
-            progress=bar.update,
-        )
+        restored = upscaler.upscale_file(photo, bar.update)
         notes = photo.notes + inference.write_image_file(job.output, restored)
         if job.compare:
+            from csd.reporting import write_comparison
+
             write_comparison(job.compare, photo, _methods(upscaler), upscaler.scale)
     except MemoryError:
         raise WorkError("there is not enough memory for it; cut it into smaller pictures") from None
@@ -61,14 +53,50 @@ def _restore_one(upscaler, budget, job, options, bar) -> str:
 
 
 def _methods(upscaler) -> list:
-    """(label, runner, input size) of each network to show beside bicubic."""
+    """(label, upscaler) of each network to show beside bicubic."""
+    from dataclasses import replace
+
+    upscaler = replace(upscaler, tile=0, self_ensemble=False)
     whole = 1.0
     if not upscaler.at or upscaler.width == whole:
-        return [(f"{upscaler.name}, width {upscaler.width:g}", upscaler.run, upscaler.size)]
+        return [(f"{upscaler.name}, width {upscaler.width:g}", upscaler)]
     return [
-        (f"student, width {upscaler.width:g}", upscaler.run, upscaler.size),
-        ("teacher, width 1", upscaler.at(whole), upscaler.size),
+        (f"student, width {upscaler.width:g}", upscaler),
+        ("teacher, width 1", upscaler.at_width(whole)),
     ]
+
+
+def _open(config):
+    """(upscaler, budget or None) as the configuration sets them."""
+    from dataclasses import replace
+
+    from csd.inference import Machine, open_upscaler, shipped_checkpoint
+
+    options, settings = config.infer, config.runtime
+    machine = Machine(
+        settings.engine, settings.device_target, settings.jit_level, settings.precision_mode,
+        config.data.cache_dir, print,
+    )  # fmt: skip
+    ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
+    upscaler = open_upscaler(ckpt, width=options.width, scale=options.scale, machine=machine)
+    upscaler = replace(upscaler, tile=options.tile, self_ensemble=options.self_ensemble)
+    if upscaler.whole_image and upscaler.engine.pooled_over is None:
+        print(
+            f"note: {upscaler.name} averages over the whole image, and an exported one over each "
+            "tile alone; its checkpoint comes much nearer to the whole"
+        )
+    if options.budget_ms is None:
+        return upscaler, None
+    from csd.inference.budget import open_budget
+
+    budget = open_budget(
+        ckpt,
+        upscaler,
+        options.budget_ms,
+        device=machine.target(),
+        cache_dir=config.data.cache_dir,
+    )
+    return upscaler, budget
 
 
 def main(argv: Sequence[str]) -> int:
@@ -109,39 +137,9 @@ def main(argv: Sequence[str]) -> int:
     if not waiting:
         return 0
 
-    from csd import runtime
-
-    device = runtime.setup(
-        config.runtime.device_target,
-        jit_level=config.runtime.jit_level,
-        precision_mode=config.runtime.precision_mode,
-    )
-
     from tqdm import tqdm
 
-    from csd.inference.tiling import PoolingRunner
-    from csd.inference.upscaler import open_upscaler, shipped_checkpoint
-
-    ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
-    upscaler = open_upscaler(ckpt, width=options.width, scale=options.scale)
-    if upscaler.whole_image and not isinstance(upscaler.run, PoolingRunner):
-        print(
-            f"note: {upscaler.name} averages over the whole image, and an exported one over each "
-            "tile alone; its checkpoint comes much nearer to the whole"
-        )
-    budget = None
-    if options.budget_ms is not None:
-        from csd.inference.budget import open_budget
-
-        budget = open_budget(
-            ckpt,
-            upscaler,
-            options.budget_ms,
-            tile=options.tile,
-            self_ensemble=options.self_ensemble,
-            device=device.device_target,
-            cache_dir=config.data.cache_dir,
-        )
+    upscaler, budget = _open(config)
     failures: list[CSDError] = []
     for number, job in enumerate(waiting, 1):
         name = printable(job.source)
@@ -149,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
             desc=f"{number}/{len(waiting)} {name}", unit="tile", leave=False, disable=None
         ) as bar:
             try:
-                line = _restore_one(upscaler, budget, job, options, bar)
+                line = _upscale_one(upscaler, budget, job, options, bar)
             except CSDError as error:
                 failures.append(error)
                 text = printable(error)

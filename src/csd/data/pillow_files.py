@@ -72,7 +72,7 @@ def cmyk_to_rgb(planes: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, list
     return np.asarray(image.convert("RGB")), notes
 
 
-def _planes(image: Image.Image, icc: bytes | None) -> np.ndarray:
+def planes_of(image: Image.Image, icc: bytes | None) -> np.ndarray:
     """The pixels of a loaded image: grey, grey and alpha, RGB or RGBA; uint8, uint16 for I;16."""
     if image.mode == "CMYK":
         return cmyk_to_rgb(np.asarray(image), icc)[0]
@@ -106,7 +106,7 @@ def read_pillow(file: BinaryIO, path: Path, kind: str) -> ImageFile:
             image._exif, image.tag_v2[274] = None, 1
         image.load()
         icc = image.info.get("icc_profile")
-        planes = _planes(image, icc)
+        planes = planes_of(image, icc)
         facts = {} if kind == "TIFF" else _metadata(image)
     return make_photo(
         planes, orientation=orientation, icc=icc, notes=notes, png_colour=colour, **facts
@@ -170,7 +170,7 @@ def read_jpeg2000(file: BinaryIO, path: Path) -> ImageFile:
         facts = _metadata(image)
         if mode.startswith("I;16"):
             image.load()
-            return make_photo(_planes(image, icc), orientation=orientation, icc=icc, **facts)
+            return make_photo(planes_of(image, icc), orientation=orientation, icc=icc, **facts)
     if mode not in ("RGB", "RGBA"):
         raise InputError(f"{path} is JPEG 2000 of 16 bits in {mode}; save it as RGB or as PNG")
     file.seek(0)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from csd.data import Pair, imresize_bicubic, imresize_pillow, load_pair, write_p
 from csd.errors import InputError
 from csd.evaluation.complexity import count_parameters, multiply_adds
 from csd.evaluation.metrics import psnr_rgb, psnr_y, ssim_y
-from csd.inference.tiling import Runner, make_runner, restore
+from csd.inference import ImageFile, Upscaler, restore
+from csd.inference.engines.base import Runner
 
 Load = Callable[[Pair, int], tuple[np.ndarray, np.ndarray]]
 
@@ -48,32 +49,37 @@ def bicubic_method(scale: int, kernel: str = "matlab") -> Method:
 
 
 def network_methods(
-    net,
-    widths: Sequence[float],
-    *,
-    self_ensemble: bool = False,
-    tile: int | None = None,
-    trained: Sequence[float] | None = None,
+    upscaler: Upscaler, widths: Sequence[float], *, self_ensemble: bool = False
 ) -> list[Method]:
-    """`net` at each width, once or, with `self_ensemble`, also as the mean of eight.
+    """A network at each width, once or, with `self_ensemble`, also as the mean of eight.
 
-    Each width is compiled once, on its first image. `trained`: the widths that were trained, which
-    marks the others in metrics and tables. Raises InputError for an impossible width.
+    Each width is compiled once, on its first image. Widths that were not trained are marked in
+    metrics and tables. Raises InputError for an impossible width.
     """
     methods = []
     for width in widths:
-        run = make_runner(net, width)
-        facts = {"parameters": count_parameters(net, width)}
-        facts["multiply_adds"] = multiply_adds(net, width)
-        if trained is not None:
-            facts["trained"] = width in trained
+        at_width = upscaler.at_width(width)
+        facts = {**_cost(at_width), "trained": width in upscaler.widths}
         for ensemble in (False, True) if self_ensemble else (False,):
-            methods.append(Method(width, _enlarge(run, net.scale, tile, ensemble), ensemble, facts))
+            enlarge = _enlarge(replace(at_width, self_ensemble=ensemble))
+            methods.append(Method(width, enlarge, ensemble, facts))
     return methods
 
 
-def _enlarge(run: Runner, scale: int, tile: int | None, ensemble: bool) -> Callable:
-    return lambda lr: restore(run, lr, scale=scale, tile=tile, self_ensemble=ensemble)
+def _cost(upscaler: Upscaler) -> dict[str, int]:
+    """Parameters and multiply-adds at the width in use."""
+    from csd.nets import create_model
+
+    net = create_model(**upscaler.model)
+    share = upscaler.width if upscaler.at else 1.0  # an exported network is dense
+    return {
+        "parameters": count_parameters(net, share),
+        "multiply_adds": multiply_adds(net, share),
+    }
+
+
+def _enlarge(upscaler: Upscaler) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda lr: upscaler.upscale_file(ImageFile(lr)).pixels
 
 
 def _score(name: str, sr: np.ndarray, hr: np.ndarray, scale: int) -> dict[str, float]:

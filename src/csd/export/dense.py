@@ -7,7 +7,7 @@ from csd.nets.layers import SlimConv2d
 from csd.nets.rcan import ChannelAttention
 
 
-def dense_network(net: SlimmableSR, width: float) -> SlimmableSR:
+def dense_network(net: SlimmableSR, width: float, *, fold: bool = True) -> SlimmableSR:
     """The network of `net` at `width` on its own, ready for export.
 
     Its weights are the prefix of the teacher's, so no slice is left; a residual scale is folded
@@ -18,6 +18,7 @@ def dense_network(net: SlimmableSR, width: float) -> SlimmableSR:
     Args:
         net: any slimmable network.
         width: in (0, 1].
+        fold: whether to fold the residual scale; else the weights stay those of `net`.
 
     Returns:
         A network of the same class, called without a width: float32 (N, 3, H, W), RGB 0..255 ->
@@ -28,7 +29,7 @@ def dense_network(net: SlimmableSR, width: float) -> SlimmableSR:
     """
     student = extract_student(net, width)
     scale = student.hyper.get("res_scale", 1.0)
-    if scale != 1.0:
+    if fold and scale != 1.0:
         hyper = {**student.hyper, "res_scale": 1.0}
         folded = create_model(student.name, scale=student.scale, **hyper)
         for name, parameter in folded.parameters_dict().items():

@@ -1,33 +1,41 @@
-"""An image in, an image out: tiling, self-ensemble, image files, the network that upscales."""
+"""An image in, an image out: engines, tiling, self-ensemble, image files, the Upscaler."""
 
+from csd.inference.engines import ENGINES, Engine, Machine
+from csd.inference.engines.mindspore import make_runner
 from csd.inference.images import (
     ImageFile,
     read_image_file,
-    tile_plan,
     upscale_image,
     write_image_file,
 )
+from csd.inference.opening import network_upscaler, open_upscaler, shipped_checkpoint
 from csd.inference.tiling import (
     DEFAULT_OVERLAP,
     DEFAULT_TILE,
     count_tiles,
-    make_runner,
     restore,
     run_ensemble,
     to_uint8,
     to_uint16,
 )
+from csd.inference.upscaler import Upscaler
 
 __all__ = [
     "DEFAULT_OVERLAP",
     "DEFAULT_TILE",
+    "ENGINES",
+    "Engine",
     "ImageFile",
+    "Machine",
+    "Upscaler",
     "count_tiles",
     "make_runner",
+    "network_upscaler",
+    "open_upscaler",
     "read_image_file",
     "restore",
     "run_ensemble",
-    "tile_plan",
+    "shipped_checkpoint",
     "to_uint8",
     "to_uint16",
     "upscale_image",

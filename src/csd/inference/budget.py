@@ -1,10 +1,11 @@
-"""`--budget_ms`: the widest trained width that restores a photograph within a time.
+"""`--budget_ms`: the widest trained width that upscales an image within a time.
 
 How long the network takes is measured once for each checkpoint, device, tile and number of threads
 on this machine, kept in the cache folder, and read off for the size of each photograph.
 """
 
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -19,8 +20,8 @@ import numpy as np
 
 from csd.errors import InputError, WorkError
 from csd.files import write_text
-from csd.inference.images import tile_plan
-from csd.inference.tiling import DEFAULT_TILE, Runner, count_tiles, restore
+from csd.inference.engines import Engine
+from csd.inference.tiling import restore
 from csd.inference.upscaler import Upscaler
 from csd.runtime import cache_folder
 
@@ -36,16 +37,14 @@ _VIEWS = 8  # runs of a self-ensemble
 class Budget:
     """A time for each photograph, and what the widths of a network take.
 
-    upscaler: at any width; table: see `measured_table`; milliseconds: of the network alone, all
-    tiles of one photograph together, on a network that is compiled: reading, writing and the first
-    compilation are not in it. tile, self_ensemble: as the photographs will be restored.
+    upscaler: at any width, with the tile and the self-ensemble that are used; table: see
+    `measured_table`; milliseconds: of the network alone, all tiles of one image together, on a
+    network that is compiled: reading, writing and the first compilation are not in it.
     """
 
     upscaler: Upscaler
     table: Table
     milliseconds: float
-    tile: int
-    self_ensemble: bool = False
 
     def estimate(self, width: float, size: tuple[int, int]) -> float:
         """Milliseconds for a photograph of `size` (height, width), by the table.
@@ -53,13 +52,14 @@ class Budget:
         Windows between the measured sizes lie on straight lines between them; smaller ones count
         as the smallest, larger ones in proportion to their pixels.
         """
-        tile, overlap = tile_plan(None, self.tile)
-        window = math.prod(min(tile + 2 * overlap, side) for side in size)
+        planned = replace(self.upscaler, width=width)
+        tile, overlap = planned.tile_for(*size)
+        window = math.prod(min(t + 2 * overlap, side) for t, side in zip(tile, size, strict=True))
         pixels, times = zip(*self.table[width], strict=True)
-        windows = count_tiles(*size, tile)
+        windows = planned.count_tiles(*size)
         if self.upscaler.whole_image and windows > 1:
             windows += 1  # that of the small copy, for the attention's averages
-        views = _VIEWS if self.self_ensemble else 1
+        views = _VIEWS if self.upscaler.self_ensemble else 1
         beyond = max(1.0, window / pixels[-1])
         return views * windows * beyond * float(np.interp(window, pixels, times))
 
@@ -79,7 +79,7 @@ class Budget:
         else:
             wider = min(other for other in estimates if other > width)
             words += f" of {self.milliseconds:.10g} (width {wider:g}: {_ms(estimates[wider])})"
-        return replace(self.upscaler, width=width, run=self.upscaler.at(width)), words
+        return self.upscaler.at_width(width), words
 
 
 def open_budget(
@@ -87,8 +87,6 @@ def open_budget(
     upscaler: Upscaler,
     milliseconds: float,
     *,
-    tile: int,
-    self_ensemble: bool = False,
     device: str = "CPU",
     cache_dir: str | Path | None = None,
     say: Callable[[str], None] = print,
@@ -102,15 +100,14 @@ def open_budget(
             f"{ckpt} was exported at one width; --budget_ms chooses among those of a checkpoint, "
             "name one with --ckpt"
         )
-    table = measured_table(ckpt, upscaler, tile=tile, device=device, cache_dir=cache_dir, say=say)
-    return Budget(upscaler, table, milliseconds, tile, self_ensemble)
+    table = measured_table(ckpt, upscaler, device=device, cache_dir=cache_dir, say=say)
+    return Budget(upscaler, table, milliseconds)
 
 
 def measured_table(
     ckpt: str | Path,
     upscaler: Upscaler,
     *,
-    tile: int,
     device: str,
     cache_dir: str | Path | None = None,
     say: Callable[[str], None] = print,
@@ -120,18 +117,18 @@ def measured_table(
     A table in the cache that cannot be read, or is of something else, is measured again and
     replaced; where the cache cannot be written, `say` tells and the table serves this run.
     """
-    key = _key(Path(ckpt), tile, device)
+    key = _key(Path(ckpt), upscaler, device)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder(cache_dir) / "speed" / f"{name}.json"
-    table = _read(path, key, upscaler.widths)
+    table = _read(path, key, upscaler)
     if table is not None:
-        say(f"{_summary(table)} (measured earlier, {path})")
+        say(f"{_summary(table, upscaler.engine.name)} (measured earlier, {path})")
         return table
-    sides = window_sides(tile)
     table = {
-        width: _measure(upscaler.at(width), upscaler.scale, sides) for width in upscaler.widths
+        width: _measure(upscaler.at(width), upscaler.scale, window_sides(upscaler, width))
+        for width in upscaler.widths
     }
-    say(f"{_summary(table)} (measured now, kept in {path})")
+    say(f"{_summary(table, upscaler.engine.name)} (measured now, kept in {path})")
     rows = [{"width": width, "points": points} for width, points in table.items()]
     try:
         write_text(path, json.dumps({"key": key, "widths": rows}, indent=1) + "\n")
@@ -140,17 +137,20 @@ def measured_table(
     return table
 
 
-def window_sides(tile: int) -> list[int]:
-    """Sides of the square windows to measure: up to the largest that tiles of `tile` need.
+def window_sides(upscaler: Upscaler, width: float) -> list[int]:
+    """Sides of the square windows to measure: up to the largest that the tiles need.
 
-    None larger than that of the usual tile: who wants no tiles gives a large number.
+    None larger than without a set tile: who wants no tiles gives a large number.
     """
-    tile, overlap = tile_plan(None, min(tile, DEFAULT_TILE))
-    whole = tile + 2 * overlap
+    usual = replace(upscaler, width=width, tile=None)
+    free = replace(usual, tile=upscaler.tile)
+    far = 1_000_000  # of an image that needs tiles
+    sides = [up.tile_for(far, far)[0][0] + 2 * up.overlap for up in (usual, free) if up.tile != 0]
+    whole = min(sides)
     return sorted({_SMALLEST_SIDE, whole // 2, whole})
 
 
-def _measure(run: Runner, scale: int, sides: list[int]) -> list[tuple[int, float]]:
+def _measure(run: Engine, scale: int, sides: list[int]) -> list[tuple[int, float]]:
     """(pixels, milliseconds) of restoring one window of each side, compilation left out."""
     points = []
     for side in sides:
@@ -165,22 +165,29 @@ def _measure(run: Runner, scale: int, sides: list[int]) -> list[tuple[int, float
     return points
 
 
-def _key(ckpt: Path, tile: int, device: str) -> dict:
+def _key(ckpt: Path, upscaler: Upscaler, device: str) -> dict:
     """All that decides a speed, as plain data."""
-    import mindspore as ms
-
     threads = os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
     return {
         "checkpoint": hashlib.sha256(ckpt.read_bytes()).hexdigest(),
         "device": device,
-        "tile": tile,
+        "tile": upscaler.tile,
         "threads": threads,
         "machine": platform.node(),
-        "mindspore": ms.__version__,
+        "engine": upscaler.engine.name,
+        "version": _version(upscaler.engine.name),
     }
 
 
-def _read(path: Path, key: dict, widths: tuple[float, ...]) -> Table | None:
+def _version(engine: str) -> str:
+    """Of the engine's package, which has its name; "" where it is installed in another way."""
+    try:
+        return importlib.metadata.version(engine)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _read(path: Path, key: dict, upscaler: Upscaler) -> Table | None:
     """The table in `path`; None where there is none, or none that can be used."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -191,20 +198,21 @@ def _read(path: Path, key: dict, widths: tuple[float, ...]) -> Table | None:
         known = content["key"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    expected = [side * side for side in window_sides(key["tile"])]
-    whole = known == key and sorted(table) == sorted(widths)
-    for points in table.values():
+    whole = known == key and sorted(table) == sorted(upscaler.widths)
+    for width, points in table.items():
+        expected = [side * side for side in window_sides(upscaler, width)]
         whole &= [pixels for pixels, _ in points] == expected
         whole &= all(0.0 < ms < math.inf for _, ms in points)
     return table if whole else None
 
 
-def _summary(table: Table) -> str:
-    side = math.isqrt(next(iter(table.values()))[-1][0])
-    times = ", ".join(
-        f"{_ms(table[width][-1][1])} ms at width {width:g}" for width in sorted(table, reverse=True)
-    )
-    return f"a window of {side}x{side} pixels takes {times}"
+def _summary(table: Table, engine: str) -> str:
+    times = []
+    for width in sorted(table, reverse=True):
+        pixels, ms = table[width][-1]
+        side = math.isqrt(pixels)
+        times.append(f"{_ms(ms)} ms at width {width:g} ({side}x{side} pixels)")
+    return f"in {engine}, a window takes " + ", ".join(times)
 
 
 def _ms(value: float) -> str:

@@ -5,6 +5,7 @@ Alpha is upscaled and kept, grey stays grey, 16 bits stay 16 bits; `csd.data` de
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,12 +14,15 @@ from csd.data.decode import read_image_file
 from csd.data.encode import write_image_file
 from csd.data.image_file import ImageFile
 from csd.errors import InputError
-from csd.inference.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, PoolingRunner, Runner, restore
+from csd.inference.engines.base import Engine, Runner
+from csd.inference.tiling import restore
+
+if TYPE_CHECKING:
+    from csd.inference.upscaler import Upscaler
 
 __all__ = [
     "ImageFile",
     "read_image_file",
-    "tile_plan",
     "upscale_image",
     "upscale_plane",
     "write_image_file",
@@ -31,29 +35,17 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def upscale_image(
-    run: Runner,
-    photo: ImageFile,
-    *,
-    scale: int,
-    tile: int | None = DEFAULT_TILE,
-    size: tuple[int, int] | None = None,
-    self_ensemble: bool = False,
-    progress: Callable[[int], None] | None = None,
+    upscaler: "Upscaler", photo: ImageFile, progress: Callable[[int], None] | None = None
 ) -> ImageFile:
     """Super-resolve an image and everything that belongs to it.
 
     Colours under full transparency, of which nobody sees anything, do not shine through: the
-    network sees `fill_transparent` of the pixels.
-
-    Args:
-        run, scale, tile, self_ensemble, progress: as for `csd.inference.tiling`.
-        size: (height, width) of the only input that `run` takes, such as a graph that was exported
-            for one size; its tiles have that size, whatever `tile` says.
+    network sees `fill_transparent` of the pixels. `progress` is called with 1 after every tile.
 
     Raises:
         InputError, WorkError: as `restore`; also for an output above MAX_OUTPUT_PIXELS.
     """
-    height, width = photo.size
+    (height, width), scale, size = photo.size, upscaler.scale, upscaler.size
     if height * width * scale**2 > MAX_OUTPUT_PIXELS:
         most = MAX_OUTPUT_PIXELS // scale**2 // 1_000_000
         raise InputError(
@@ -64,17 +56,17 @@ def upscale_image(
     lr = photo.pixels if photo.alpha is None else fill_transparent(photo.pixels, photo.alpha)
     lr = lr / np.float32(257) if deep else lr
     lr = np.repeat(lr[:, :, None], 3, axis=2) if grey else lr
-    tiles, overlap = tile_plan(size, tile, self_ensemble)
-    if size:  # a picture smaller than the graph's input is mirrored up to it
+    if size:  # an image smaller than the graph's input is mirrored up to it
         missing = [(0, max(0, size[axis] - lr.shape[axis])) for axis in (0, 1)]
         lr = np.pad(lr, [*missing, (0, 0)], mode="symmetric")
+    tile, overlap = upscaler.tile_for(*lr.shape[:2])
     pixels = restore(
-        _grey_runner(run) if grey else run,
+        _grey_runner(upscaler.engine) if grey else upscaler.engine,
         lr,
         scale=scale,
-        tile=tiles,
+        tile=tile,
         overlap=overlap,
-        self_ensemble=self_ensemble,
+        self_ensemble=upscaler.self_ensemble,
         progress=progress,
         dtype=np.uint16 if deep else np.uint8,
     )[: scale * height, : scale * width]
@@ -100,32 +92,19 @@ def fill_transparent(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return colours[labels]
 
 
-def tile_plan(
-    size: tuple[int, int] | None, tile: int | None, self_ensemble: bool = False
-) -> tuple[int | tuple[int, int] | None, int]:
-    """(tile, overlap) for `restore`: windows of exactly `size` where the network takes no other."""
-    if size is None:
-        return tile, DEFAULT_OVERLAP
-    if self_ensemble and size[0] != size[1]:
-        raise InputError(
-            f"--self_ensemble turns the picture, and this network takes {size[0]}x{size[1]} only; "
-            "export it for a square or with --size dynamic"
-        )
-    overlap = min(DEFAULT_OVERLAP, (min(size) - 1) // 4)
-    return (size[0] - 2 * overlap, size[1] - 2 * overlap), overlap
-
-
-def _grey_runner(run: Runner) -> Runner:
+def _grey_runner(engine: Engine) -> Engine:
     """The network's luma in all three channels, so that grey in is grey out, rounded once."""
 
-    def grey(x: np.ndarray) -> np.ndarray:
-        y = run(x)
-        luma = np.tensordot(_LUMA, y[0], axes=1)
-        return np.broadcast_to(luma, (1, 3, *luma.shape))
+    def grey(run: Runner) -> Runner:
+        def call(x: np.ndarray) -> np.ndarray:
+            y = run(x)
+            luma = np.tensordot(_LUMA, y[0], axes=1)
+            return np.broadcast_to(luma, (1, 3, *luma.shape))
 
-    if isinstance(run, PoolingRunner):
-        return PoolingRunner(grey, lambda small: _grey_runner(run.pooled_over(small)))
-    return grey
+        return call
+
+    pooled = engine.pooled_over
+    return Engine(engine.name, grey(engine.run), pooled and (lambda small: grey(pooled(small))))
 
 
 def upscale_plane(plane: np.ndarray, scale: int) -> np.ndarray:

@@ -6,103 +6,17 @@ Everything here works on numpy arrays; a *runner* is any callable that takes flo
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from csd.errors import InputError, WorkError
-
-Runner = Callable[[np.ndarray], np.ndarray]
+from csd.inference.engines.base import Runner
 
 # Context around a tile, in LR pixels. A deep EDSR sees further in theory; the weight of what lies
 # beyond is small, and the tests hold the difference to the whole image above 60 dB.
 DEFAULT_OVERLAP = 24
 # LR pixels of a tile's side. Fixed, so that a result never depends on the machine's memory.
 DEFAULT_TILE = 192
-
-
-@dataclass(frozen=True)
-class PoolingRunner:
-    """A runner of a network that averages over the whole image, as RCAN's attention does.
-
-    run: the runner; its averages are those of the image it is given. pooled_over: from float32
-    (1, 3, h, w) a runner that uses the averages of that image instead: tiles of one picture, each
-    run with the averages of a small copy of it, come out as parts of the whole.
-    """
-
-    run: Runner
-    pooled_over: Callable[[np.ndarray], Runner]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return self.run(x)
-
-
-def make_runner(net, width: float = 1.0) -> Runner:
-    """A runner of `net` at `width`, compiled once, on its first call, for images of every size.
-
-    The weights are the net's own: training may go on changing them between calls. The compiled
-    graph takes (N, 3, H, W) with N, H and W unknown; its values equal those of a graph compiled
-    for the one size. For a network with channel attention it is a `PoolingRunner`.
-
-    Raises InputError for a width that leaves a layer no channel.
-    """
-    import mindspore as ms
-    from mindspore import nn
-
-    from csd.nets import check_width
-
-    check_width(net, width)
-
-    class AnySize(nn.Cell):
-        def __init__(self):
-            super().__init__(auto_prefix=False)
-            self.net = net
-
-        def construct(self, x):
-            return self.net(x, width)
-
-    cell = AnySize()
-    cell.set_inputs(ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32))
-
-    def run(x: np.ndarray) -> np.ndarray:
-        return cell(ms.Tensor(np.ascontiguousarray(x, np.float32))).asnumpy()
-
-    return PoolingRunner(run, _pooling(net, width)) if hasattr(net, "pooled") else run
-
-
-def _pooling(net, width: float) -> Callable[[np.ndarray], Runner]:
-    """`PoolingRunner.pooled_over` of a network with `pooled`; one more graph, compiled when used.
-
-    The one graph makes the averages and takes them: deep networks compile for a minute.
-    """
-    import mindspore as ms
-    from mindspore import nn
-
-    class Pooled(nn.Cell):
-        def __init__(self):
-            super().__init__(auto_prefix=False)
-            self.net = net
-
-        def construct(self, x, means, trust):
-            return self.net.pooled(x, width, means, trust)
-
-    cell = Pooled()
-    shape = net.pooled_shape(width)
-    cell.set_inputs(
-        ms.Tensor(shape=[None, 3, None, None], dtype=ms.float32),
-        ms.Tensor(shape=shape, dtype=ms.float32),
-        ms.Tensor(shape=[], dtype=ms.float32),
-    )
-
-    def call(x: np.ndarray, means: np.ndarray, trust: float) -> tuple:
-        inputs = (np.ascontiguousarray(x, np.float32), means, np.float32(trust))
-        return cell(*(ms.Tensor(value) for value in inputs))
-
-    def pooled_over(x: np.ndarray) -> Runner:
-        means = call(x, np.zeros(shape, np.float32), 0.0)[1].asnumpy()
-        return lambda tile: call(tile, means, 1.0)[0].asnumpy()
-
-    return pooled_over
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
@@ -169,14 +83,15 @@ def _view_runners(
     """
     views = _VIEWS if self_ensemble else _VIEWS[:1]
     height, width = lr.shape[:2]
-    if not isinstance(run, PoolingRunner) or window == (height, width):
+    pooled_over = getattr(run, "pooled_over", None)
+    if pooled_over is None or window == (height, width):
         return [run] * len(views)
     import cv2
 
     share = math.sqrt(window[0] * window[1] / (height * width))
     size = (max(1, round(width * share)), max(1, round(height * share)))
     small = _to_input(cv2.resize(np.ascontiguousarray(lr), size, interpolation=cv2.INTER_AREA))
-    return [run.pooled_over(_dihedral(small, *view)) for view in views]
+    return [pooled_over(_dihedral(small, *view)) for view in views]
 
 
 def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int, int, int]]:
@@ -221,8 +136,8 @@ def restore(
             piece. With tiles the memory in use, beside input and output, does not grow with the
             image.
         overlap: context around a tile, LR pixels. Of a network that averages over the whole image
-            (RCAN's channel attention) a `PoolingRunner` brings tiles near the whole; any other
-            runner of one, such as an exported file's, gives each tile its own averages.
+            (RCAN's channel attention) an engine with `pooled_over` brings tiles near the whole; any
+            other runner of one, such as an exported file's, gives each tile its own averages.
         self_ensemble: mean over the eight flips and rotations, taken tile by tile.
         progress: called with 1 after every tile.
         dtype: np.uint8 rounds half up and clips to 0..255; np.uint16 also, after stretching to

@@ -7,8 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from csd.data.images import write_png
-from csd.inference.images import ImageFile, as_rgb8, upscale_image, upscale_plane
-from csd.inference.tiling import DEFAULT_OVERLAP, Runner
+from csd.inference.images import ImageFile, as_rgb8, upscale_plane
+from csd.inference.tiling import DEFAULT_OVERLAP
+from csd.inference.upscaler import Upscaler
 from csd.reporting.crops import busiest_window
 
 _CROP = 40  # side of a crop, pixels of the small photograph
@@ -17,7 +18,7 @@ _ROWS = 2
 _GAP, _LABEL = 10, 24
 _PAPER, _INK, _FRAME = (255, 255, 255), (30, 30, 30), (230, 60, 30)
 
-Method = tuple[str, Runner, tuple[int, int] | None]
+Method = tuple[str, Upscaler]
 
 
 def _windows(image: np.ndarray) -> list[tuple[int, int, int]]:
@@ -43,8 +44,8 @@ def _crops(image: np.ndarray, window: tuple, methods: Sequence[Method], scale: i
     y0, x0 = max(0, top - DEFAULT_OVERLAP), max(0, left - DEFAULT_OVERLAP)
     part = ImageFile(image[y0 : top + side + DEFAULT_OVERLAP, x0 : left + side + DEFAULT_OVERLAP])
     wide = [np.dstack([upscale_plane(p, scale) for p in np.moveaxis(part.pixels, 2, 0)])]
-    for _, run, size in methods:
-        wide.append(upscale_image(run, part, scale=scale, tile=None, size=size).pixels)
+    for _, upscaler in methods:
+        wide.append(upscaler.upscale_file(part).pixels)
     y, x, n = scale * (top - y0), scale * (left - x0), scale * side
     return [w[y : y + n, x : x + n] for w in wide]
 
@@ -53,12 +54,12 @@ def compare_picture(photo: ImageFile, methods: Sequence[Method], scale: int) -> 
     """uint8 (H, W, 3): the photograph with its most detailed places framed, and below, a row for
     each place, bicubic first and then a crop of each method.
 
-    methods: (label, runner, input size or None), the size as in `upscale_image`. Only the crops
-    are run, so that the largest network costs little on the largest photograph.
+    methods: (label, upscaler). Only the crops are run, so that the largest network costs little on
+    the largest image.
     """
     image = as_rgb8(photo)
     windows = _windows(image)
-    labels = ["bicubic", *(label for label, _, _ in methods)]
+    labels = ["bicubic", *(label for label, _ in methods)]
     width = len(labels) * (_CELL + _GAP) + _GAP
     factor = min((width - 2 * _GAP) / image.shape[1], 480 / image.shape[0])
     whole = Image.fromarray(image).resize(

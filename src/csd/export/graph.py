@@ -1,0 +1,190 @@
+"""Networks as ONNX graphs of any height, width and batch.
+
+MindSpore exports ONNX for one size. Of what it writes, the size is in nothing but the two
+reshapes around the transposition of a pixel shuffle, which are one DepthToSpace in ONNX.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csd.errors import InputError, WorkError
+
+# Of the graphs that `weightless_graph` makes; part of the names under which they are kept.
+GRAPH_VERSION = 1
+META_KEY = "csd"
+_SHUFFLE = [0, 1, 4, 2, 5, 3]  # of (N, C, r, r, H, W), the transposition of a pixel shuffle
+_EXAMPLE = (24, 32)  # any size: it is removed
+
+
+def import_onnx():
+    """The `onnx` package; InputError where it is not installed."""
+    try:
+        import onnx
+    except ImportError:
+        raise InputError(
+            "an ONNX graph of any size is made with the package onnx, which is not installed; "
+            "`pip install onnx` brings it"
+        ) from None
+    return onnx
+
+
+def free_sizes(model) -> None:
+    """Make height, width and batch of an `onnx.ModelProto` that MindSpore exported free, in place.
+
+    Raises WorkError where something in it still depends on the size.
+    """
+    onnx = import_onnx()
+    graph = model.graph
+    _merge_shuffles(onnx, graph)
+    for node in graph.node:
+        if node.op_type in ("Reshape", "Resize", "Expand", "Tile", "Slice"):
+            raise WorkError(
+                f"this network has a {node.op_type} that may hold the size of the image; export it "
+                "with --size HxW"
+            )
+    ends = ((graph.input[0], ""), (graph.output[0], "out_"))
+    for end, prefix in ends:
+        for axis, name in ((0, "batch"), (2, f"{prefix}height"), (3, f"{prefix}width")):
+            end.type.tensor_type.shape.dim[axis].dim_param = name
+    del graph.value_info[:]
+    onnx.checker.check_model(model)
+
+
+def _merge_shuffles(onnx, graph) -> None:
+    """Each Reshape, Transpose, Reshape of a pixel shuffle as one DepthToSpace."""
+    made = {output: node for node in graph.node for output in node.output}
+    used = {name: node for node in graph.node for name in node.input}
+    kept, dropped, replaced = [], set(), {}
+    for node in graph.node:
+        if node.op_type != "Transpose" or list(node.attribute[0].ints) != _SHUFFLE:
+            continue
+        first, last = made[node.input[0]], used[node.output[0]]
+        shape = onnx.numpy_helper.to_array(made[first.input[1]].attribute[0].t)
+        merged = onnx.helper.make_node(
+            "DepthToSpace", [first.input[0]], [last.output[0]], blocksize=int(shape[2]), mode="CRD"
+        )
+        dropped |= {id(node), id(first), id(made[first.input[1]]), id(made[last.input[1]])}
+        replaced[id(last)] = merged
+    for node in graph.node:
+        if id(node) not in dropped:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(replaced.get(id(node), node))
+            kept.append(copy)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def share_means(model) -> list[int] | None:
+    """Make the means over the image (RCAN's attention) inputs and outputs of the graph, in place.
+
+    Inputs beside the image: `given`, float32 (K, 1, m, 1, 1), and `trust`, a scalar. Where trust is
+    1, the given means replace those of the image. Second output: `means`, (K, N, m, 1, 1).
+
+    Returns [K, m], or None, with nothing changed, where the graph has no mean over the image.
+    """
+    onnx = import_onnx()
+    graph, helper = model.graph, onnx.helper
+    pools = [node for node in graph.node if node.op_type == "ReduceMean"]
+    if not pools:
+        return None
+    channels = {t.name: t.dims for t in graph.initializer}
+    width = next(
+        channels[node.input[1]][1]
+        for node in graph.node
+        if node.op_type == "Conv" and node.input[0] == pools[0].output[0]
+    )
+    nodes, rows = [], []
+    constants = [("one", np.float32(1.0)), ("first_axis", np.array([0], np.int64))]
+    for name, value in constants:
+        graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
+    nodes.append(helper.make_node("Sub", ["one", "trust"], ["distrust"]))
+    for node in graph.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        nodes.append(copy)
+        if node.op_type != "ReduceMean":
+            continue
+        result, k = node.output[0], len(rows)
+        own = copy.output[0] = f"mean_{k}"
+        index = onnx.numpy_helper.from_array(np.asarray(k, np.int64), f"index_{k}")
+        graph.initializer.append(index)
+        nodes += [
+            helper.make_node("Gather", ["given", f"index_{k}"], [f"given_{k}"], axis=0),
+            helper.make_node("Mul", [f"given_{k}", "trust"], [f"trusted_{k}"]),
+            helper.make_node("Mul", [own, "distrust"], [f"distrusted_{k}"]),
+            helper.make_node("Add", [f"trusted_{k}", f"distrusted_{k}"], [result]),
+            helper.make_node("Unsqueeze", [own], [f"row_{k}"], axes=[0]),
+        ]
+        rows.append(f"row_{k}")
+    nodes.append(helper.make_node("Concat", rows, ["means"], axis=0))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    kind, count = onnx.TensorProto.FLOAT, len(rows)
+    graph.input.extend(
+        [
+            helper.make_tensor_value_info("given", kind, [count, 1, width, 1, 1]),
+            helper.make_tensor_value_info("trust", kind, []),
+        ]
+    )
+    shape = [count, "batch", width, 1, 1]
+    graph.output.append(helper.make_tensor_value_info("means", kind, shape))
+    onnx.checker.check_model(model)
+    return [count, width]
+
+
+def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
+    """The ONNX graph of a network at a width, without its weights, for images of any size.
+
+    Args:
+        model: what `SlimmableSR.describe` gives: name, scale and hyper-parameters.
+        width: in (0, 1].
+
+    Returns:
+        An ONNX file. Input `x`, float32 (N, 3, H, W), RGB 0..255; first output the upscaled image;
+        see `share_means` for the others. The initializers that are parameters of the network have
+        its names and no data: their shapes are the prefixes that the width takes. Its metadata, key
+        `csd`: JSON of the model, the width, the parameters' shapes at full width, and the means
+        ([K, m] or null).
+
+    Raises:
+        InputError: an unknown model, or a width that leaves a layer no channel.
+        WorkError: MindSpore cannot export it, or the graph depends on the size.
+    """
+    import mindspore as ms
+
+    from csd.export.dense import dense_network
+    from csd.nets import create_model
+
+    onnx = import_onnx()
+    net = create_model(**model)
+    shapes = {name: list(p.shape) for name, p in net.parameters_and_names()}
+    dense = dense_network(net, width, fold=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        export_onnx(dense, ms.Tensor(np.zeros((1, 3, *_EXAMPLE), np.float32)), path)
+        made = onnx.load(str(path))
+    free_sizes(made)
+    means = share_means(made)
+    for tensor in made.graph.initializer:
+        if tensor.name in shapes:
+            tensor.ClearField("raw_data")
+            tensor.ClearField("float_data")
+    facts = {"model": dict(model), "width": width, "shapes": shapes, "means": means}
+    made.metadata_props.add(key=META_KEY, value=json.dumps(facts, sort_keys=True))
+    return made.SerializeToString()
+
+
+def export_onnx(net, example, path: Path) -> None:
+    """MindSpore's own export of one size; WorkError where it fails."""
+    import mindspore as ms
+
+    try:
+        ms.export(net, example, file_name=str(path.with_suffix("")), file_format="ONNX")
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WorkError(f"MindSpore could not export ONNX: {reason}") from error

@@ -1,0 +1,232 @@
+"""Open whatever holds a network, a checkpoint or an exported file, ready to upscale images."""
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csd.errors import InputError
+from csd.inference.engines import Engine, EngineMissing, Machine, open_engine, open_file
+from csd.inference.engines.graphs import Graph, open_graph
+from csd.inference.upscaler import Upscaler
+
+EXPORTED_SUFFIXES = (".mindir", ".onnx", ".xml")
+SHIPPED_SCALES = (2, 4)
+
+_AT_ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "mindspore": "MindSpore"}
+
+
+@dataclass(frozen=True)
+class _Checkpoint:
+    """What engines need of a checkpoint. net: gives the MindSpore network, built once."""
+
+    path: Path
+    model: dict[str, Any]
+    weights: dict[str, np.ndarray]
+    widths: tuple[float, ...]
+    net: Callable[[], Any]
+
+
+def shipped_checkpoint(scale: int = 4) -> Path:
+    """The trained checkpoint that comes with the package.
+
+    Raises:
+        InputError: none for this scale.
+    """
+    path = Path(__file__).resolve().parents[1] / "pretrained" / f"edsr_x{scale}.ckpt"
+    if not path.is_file():
+        raise InputError(
+            f"no trained checkpoint for scale {scale} comes with this package; name one with "
+            "--ckpt FILE, such as the best.ckpt of train.py"
+        )
+    return path
+
+
+def open_upscaler(
+    path: str | Path,
+    *,
+    width: float | None = None,
+    scale: int | None = None,
+    machine: Machine | None = None,
+) -> Upscaler:
+    """Open a checkpoint that `csd.checkpoints.load_network` reads, or a `.mindir`, `.onnx` or
+    OpenVINO `.xml` file with its description beside it.
+
+    Args:
+        width: None: the narrowest width that was trained.
+        scale: None, or the scale that the caller expects.
+        machine: engine and device; None: as `Machine()` chooses them.
+
+    Raises:
+        InputError: a missing, foreign or damaged file, a width or a scale that it does not have, or
+            an engine or a device that is not there.
+    """
+    path, machine = Path(path), machine or Machine()
+    if not path.is_file():
+        raise InputError(f"no checkpoint {path}; train.py writes best.ckpt and last.ckpt")
+    machine.target()  # a device that is not there is said first
+    opener = _open_exported if path.suffix.lower() in EXPORTED_SUFFIXES else _open_checkpoint
+    upscaler = opener(path, width, machine)
+    if scale is not None and scale != upscaler.scale:
+        raise InputError(
+            f"{path} was trained for scale {upscaler.scale}, not {scale}; "
+            "leave --scale out or give the checkpoint of that scale"
+        )
+    return upscaler
+
+
+def network_upscaler(
+    net, widths: Sequence[float] = (1.0,), *, width: float | None = None, **options: Any
+) -> Upscaler:
+    """An Upscaler of a MindSpore network that is at hand; it follows the weights.
+
+    widths: those that were trained; width: None: the narrowest of them. options: other fields of
+    `Upscaler`.
+    """
+    from csd.export.dense import sees_whole_image
+    from csd.inference.engines.mindspore import make_runner
+
+    widths = tuple(sorted(float(value) for value in widths))
+    width = widths[0] if width is None else width
+    at = functools.cache(lambda other: make_runner(net, other))
+    return Upscaler(
+        at(width), net.describe(), net.scale, width, widths,
+        whole_image=sees_whole_image(net), at=at, **options,
+    )  # fmt: skip
+
+
+def _open_checkpoint(path: Path, width: float | None, machine: Machine) -> Upscaler:
+    names = machine.order("")
+    if names[0] == "mindspore":
+        machine.set_up_mindspore()
+    checkpoint = _read_checkpoint(path)
+    width = checkpoint.widths[0] if width is None else width
+    return _first_that_works(names, machine, lambda name: _in(name, checkpoint, width, machine))
+
+
+def _read_checkpoint(path: Path) -> _Checkpoint:
+    """Ours without MindSpore; others are recognised by `load_network`."""
+    from csd.checkpoints.files import read_tensors
+
+    file = read_tensors(path)
+    model = file.meta.get("model")
+    if isinstance(model, dict) and {"name", "scale"} <= set(model) and file.tensors:
+        widths = tuple(sorted(float(w) for w in file.meta.get("widths") or [1.0]))
+        return _Checkpoint(path, model, file.tensors, widths, _network_loader(path))
+    return _load_checkpoint(path)
+
+
+def _load_checkpoint(path: Path) -> _Checkpoint:
+    """Any checkpoint, in MindSpore."""
+    from csd import runtime
+    from csd.checkpoints import load_network, network_state
+
+    runtime.setup_once()
+    net, meta = load_network(path)
+    widths = tuple(sorted(float(w) for w in meta.get("widths") or [1.0]))
+    return _Checkpoint(path, net.describe(), network_state(net), widths, lambda: net)
+
+
+def _network_loader(path: Path) -> Callable[[], Any]:
+    @functools.cache
+    def load():
+        from csd.checkpoints import load_network
+
+        return load_network(path)[0]
+
+    return load
+
+
+def _in(name: str, checkpoint: _Checkpoint, width: float, machine: Machine) -> Upscaler:
+    """The checkpoint in one engine; EngineMissing where that cannot be used here."""
+    if name == "mindspore":
+        return network_upscaler(checkpoint.net(), checkpoint.widths, width=width)
+
+    def graph_of(origin: _Checkpoint, other: float) -> Graph:
+        return open_graph(
+            origin.model, other, origin.weights,
+            source=str(origin.path), cache_dir=machine.cache_dir,
+        )  # fmt: skip
+
+    @functools.cache
+    def at(other: float) -> Engine:
+        try:
+            graph = graph_of(checkpoint, other)
+        except InputError:  # names of somebody else's program; or a file that this rejects as well
+            graph = graph_of(_load_checkpoint(checkpoint.path), other)
+        return open_engine(name, graph)
+
+    engine = at(width)
+    return Upscaler(
+        engine, checkpoint.model, int(checkpoint.model["scale"]), width, checkpoint.widths,
+        whole_image=engine.pooled_over is not None, at=at,
+    )  # fmt: skip
+
+
+def _first_that_works(
+    names: Sequence[str], machine: Machine, attempt: Callable[[str], Upscaler]
+) -> Upscaler:
+    """The first engine that can be used here; a line says why an earlier one cannot."""
+    for name, following in zip(names, [*names[1:], None], strict=True):
+        try:
+            return attempt(name)
+        except EngineMissing as error:
+            if following is None:
+                raise InputError(f"{error}; or use another --engine") from None
+            machine.say(f"note: {error}; {_AT_ENGINES[following]} is used")
+            if following == "mindspore":
+                machine.set_up_mindspore()
+    raise AssertionError("an order of engines is never empty")
+
+
+def _open_exported(path: Path, width: float | None, machine: Machine) -> Upscaler:
+    facts = _description(path)
+    made_at = facts["width"]
+    if width is not None and width != made_at:
+        raise InputError(
+            f"{path} was exported at width {made_at:g}, not {width:g}; leave --width out"
+        )
+
+    def attempt(name: str) -> Upscaler:
+        if name == "mindspore":
+            machine.set_up_mindspore()
+        try:
+            engine = open_file(name, path)
+        except (InputError, EngineMissing):
+            raise
+        except Exception as error:  # runtimes have their own, of several types
+            raise InputError(f"{path} cannot be loaded, it is damaged; export it again") from error
+        return Upscaler(
+            engine, facts["architecture"], facts["scale"], made_at, (made_at,),
+            size=facts["size"], whole_image=facts["whole_image"],
+        )  # fmt: skip
+
+    return _first_that_works(machine.order(path.suffix.lower()), machine, attempt)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """What the JSON file beside an exported file says of it, checked."""
+    facts_path = path.with_name(path.name + ".json")
+    try:
+        facts = json.loads(facts_path.read_text(encoding="utf-8"))
+        height, across = facts["input"]["shape"][2:]
+        str(facts["architecture"]["name"])
+        return {
+            "architecture": dict(facts["architecture"]),
+            "size": None if height is None or across is None else (int(height), int(across)),
+            "width": float(facts["width"]),
+            "scale": int(facts["scale"]),
+            "whole_image": bool(facts["receptive_field"]["whole_image"]),
+        }
+    except OSError:
+        raise InputError(
+            f"{path} comes without {facts_path.name}, which says its scale; export.py writes both"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{facts_path} does not describe an exported network; export it again"
+        ) from None

@@ -1,0 +1,232 @@
+"""Engines: the same values as MindSpore's, found graphs, and what is said where one is missing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
+from csd.errors import InputError
+from csd.inference import Machine, make_runner, open_upscaler, restore, shipped_checkpoint
+from csd.inference.engines import EngineMissing, graphs, open_engine
+from csd.inference.engines import openvino as openvino_engine
+from csd.inference.engines.graphs import SHIPPED, graph_name, metadata, open_graph
+from csd.inference.opening import SHIPPED_SCALES
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "edsr": {"n_feats": 8, "n_resblocks": 2, "res_scale": 0.1},
+    "carn": {"n_feats": 8},
+    "rcan": {"n_feats": 8, "n_resgroups": 2, "n_resblocks": 2, "reduction": 4},
+}
+
+
+def images(*shape):
+    return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+
+
+def small_network(name, scale=2):
+    from csd.nets import create_model
+
+    return create_model(name, scale=scale, **SMALL[name])
+
+
+def engine_of(name, net, width, tmp_path):
+    graph = open_graph(net.describe(), width, network_state(net), cache_dir=tmp_path)
+    return open_engine(name, graph)
+
+
+def test_shipped_graphs_are_those_of_the_shipped_checkpoints():
+    """`python tools/engine_graphs.py` writes them again."""
+    wanted = set()
+    for scale in SHIPPED_SCALES:
+        checkpoint = load_checkpoint(shipped_checkpoint(scale))
+        for width in checkpoint.meta["widths"]:
+            name = graph_name(checkpoint.meta["model"], width)
+            facts = metadata((SHIPPED / name).read_bytes())
+            assert (facts["model"], facts["width"]) == (checkpoint.meta["model"], width)
+            assert {n: tuple(s) for n, s in facts["shapes"].items()} == {
+                n: value.shape for n, value in checkpoint.params.items()
+            }
+            wanted.add(name)
+    assert {path.name for path in SHIPPED.iterdir()} == wanted
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 100_000  # no weights inside
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("scale", SHIPPED_SCALES)
+def test_shipped_networks_give_mindspores_values(mindspore_cpu, engine, scale):
+    path = shipped_checkpoint(scale)
+    theirs = open_upscaler(path, machine=Machine(engine))
+    ours = open_upscaler(path, machine=Machine("mindspore", "CPU"))
+    assert theirs.engine.name == engine and ours.engine.name == "mindspore"
+    for shape in ((1, 3, 20, 31), (2, 3, 9, 8)):
+        x = images(*shape)
+        got = theirs.engine(x)
+        assert got.shape == (shape[0], 3, scale * shape[2], scale * shape[3])
+        np.testing.assert_allclose(got, ours.engine(x), atol=2e-3)
+    again = theirs.engine(x)
+    np.testing.assert_array_equal(theirs.engine(images(1, 3, 8, 8)).shape[2:], (8 * scale,) * 2)
+    np.testing.assert_array_equal(again, got)  # a result stays as it is when the next is computed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("name", SMALL)
+def test_every_backbone_at_any_size_and_batch(mindspore_cpu, tmp_path, name, scale):
+    net = small_network(name, scale)
+    for width in (0.5, 1.0):
+        reference = make_runner(net, width)
+        for engine in ("openvino", "onnxruntime"):
+            run = engine_of(engine, net, width, tmp_path)
+            for shape in ((1, 3, 16, 16), (1, 3, 33, 20), (3, 3, 7, 12)):
+                x = images(*shape)
+                np.testing.assert_allclose(run(x), reference(x), atol=1e-3)
+    assert len(list((tmp_path / "graphs").rglob("*.onnx"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_tiles_of_an_attentive_network_take_the_averages_of_the_image(
+    mindspore_cpu, tmp_path, engine
+):
+    net = small_network("rcan")
+    run, reference = engine_of(engine, net, 0.5, tmp_path), make_runner(net, 0.5)
+    image = images(70, 90, 3)
+    image[:, 45:] *= 0.2  # no tile's average is the image's
+
+    def upscale(runner, tile):
+        return restore(runner, image, scale=2, tile=tile, overlap=8, dtype=np.float32)
+
+    np.testing.assert_allclose(upscale(run, None), upscale(reference, None), atol=1e-3)
+    tiled = upscale(run, 24)
+    np.testing.assert_allclose(tiled, upscale(reference, 24), atol=1e-3)
+    assert np.abs(tiled - upscale(run.run, 24)).max() > 0.01  # each tile's own averages differ
+
+
+def test_a_graph_is_made_once_for_all_weights(mindspore_cpu, tmp_path, monkeypatch):
+    first, second = small_network("edsr"), small_network("edsr")
+    x = images(1, 3, 8, 8)
+    one = engine_of("openvino", first, 0.5, tmp_path)(x)
+
+    def fail(*_):
+        raise AssertionError("a second graph is made")
+
+    monkeypatch.setattr(graphs, "_make", fail)
+    other = engine_of("openvino", second, 0.5, tmp_path)(x)
+    assert np.abs(one - other).max() > 0.1
+    np.testing.assert_allclose(other, make_runner(second, 0.5)(x), atol=1e-3)
+
+
+def test_a_damaged_graph_in_the_cache_is_made_again(mindspore_cpu, tmp_path):
+    net = small_network("edsr")
+    engine_of("openvino", net, 0.5, tmp_path)
+    (path,) = (tmp_path / "graphs").rglob("*.onnx")
+    whole = path.read_bytes()
+    for damage in (b"", whole[:500]):
+        path.write_bytes(damage)
+        engine_of("openvino", net, 0.5, tmp_path)
+        assert metadata(path.read_bytes()) == metadata(whole)
+
+
+def test_weights_that_are_not_the_models_are_refused(mindspore_cpu, tmp_path):
+    net = small_network("edsr")
+    meta = {"model": {**net.describe(), "n_feats": 4}, "widths": [1.0]}
+    save_checkpoint(tmp_path / "wrong.ckpt", network_state(net), meta)
+    machine = Machine("openvino", cache_dir=tmp_path)
+    with pytest.raises(InputError, match=r"wrong\.ckpt: tensor 'head.weight' should have shape"):
+        open_upscaler(tmp_path / "wrong.ckpt", machine=machine)
+    good = tmp_path / "good.ckpt"
+    save_checkpoint(good, network_state(net), {"model": net.describe(), "widths": [1.0]})
+    with pytest.raises(InputError, match="leaves no channel"):
+        open_upscaler(good, width=0.01, machine=machine)
+
+
+def test_a_first_inference_imports_no_mindspore(tmp_path):
+    Image.fromarray(images(20, 30, 3).astype(np.uint8)).save(tmp_path / "in.png")
+    code = (
+        "import sys, socket\n"
+        "def hook(name, args):\n"
+        "    assert name not in ('socket.connect', 'socket.getaddrinfo'), args\n"
+        "sys.addaudithook(hook)\n"
+        "from csd.cli import run\n"
+        f"code = run('infer', ['--input', {str(tmp_path / 'in.png')!r}, '--output_dir', "
+        f"{str(tmp_path / 'out')!r}, '--cache_dir', {str(tmp_path / 'cache')!r}])\n"
+        "bad = {'mindspore', 'torch', 'onnx', 'numba'} & set(sys.modules)\n"
+        "assert code == 0 and not bad, (code, bad)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "out" / "in.png").size == (120, 80)
+    assert not (tmp_path / "cache").exists()  # nothing had to be made
+
+
+def test_where_openvino_is_missing_a_line_says_so(mindspore_cpu, monkeypatch):
+    def missing(_model):
+        raise EngineMissing("OpenVINO does not support this processor")
+
+    monkeypatch.setattr(openvino_engine, "compile_model", missing)
+    said = []
+    upscaler = open_upscaler(shipped_checkpoint(4), machine=Machine(device="CPU", say=said.append))
+    assert upscaler.engine.name == "mindspore"
+    assert said == ["note: OpenVINO does not support this processor; MindSpore is used"]
+    with pytest.raises(InputError, match="does not support this processor; or use another"):
+        open_upscaler(shipped_checkpoint(4), machine=Machine("openvino"))
+
+
+def test_a_missing_package_is_an_engine_that_is_missing(monkeypatch):
+    for name in ("openvino", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(InputError, match=f"pip install {name}"):
+            open_upscaler(shipped_checkpoint(2), machine=Machine(name))
+
+
+def test_a_processor_that_openvino_refuses_is_an_engine_that_is_missing(monkeypatch):
+    import openvino
+
+    class Refusing:
+        available_devices = ()
+
+    monkeypatch.setattr(openvino, "Core", Refusing)
+    with pytest.raises(EngineMissing, match="does not support this processor"):
+        openvino_engine.compile_model(b"")
+
+
+def test_engines_and_devices_that_do_not_go_together(tmp_path):
+    for machine, words in (
+        (Machine("openvino", "Ascend"), "runs on the CPU, not on Ascend"),
+        (Machine("fast"), "unknown engine 'fast'"),
+        (Machine(device="CPU", jit_level="O2"), "O2 is for Ascend"),
+    ):
+        with pytest.raises(InputError, match=words):
+            open_upscaler(shipped_checkpoint(4), machine=machine)
+    assert Machine(device="CPU").order("") == ["openvino", "mindspore"]
+    assert Machine().order(".mindir") == ["mindspore"]
+    for engine, suffix in (
+        ("mindspore", ".onnx"),
+        ("onnxruntime", ".xml"),
+        ("openvino", ".mindir"),
+    ):
+        with pytest.raises(InputError, match=f"{engine} does not read {suffix}"):
+            Machine(engine).order(suffix)
+
+
+def test_an_exported_onnx_file_runs_in_both(mindspore_cpu, tmp_path):
+    from csd.export.exporter import export_network
+
+    net = small_network("edsr")
+    (made,) = export_network(net, 0.5, tmp_path, file_format="ONNX", sizes=[(9, 12)])
+    x, reference = images(1, 3, 9, 12), make_runner(net, 0.5)
+    for engine, name in (("auto", "openvino"), ("onnxruntime", "onnxruntime")):
+        upscaler = open_upscaler(made.path, machine=Machine(engine))
+        assert upscaler.engine.name == name and upscaler.size == (9, 12)
+        np.testing.assert_allclose(upscaler.engine(x), reference(x), atol=1e-3)
+    facts = json.loads(made.path.with_name(made.path.name + ".json").read_text())
+    assert upscaler.model == facts["architecture"] and upscaler.at is None
+    made.path.write_bytes(b"no graph")
+    with pytest.raises(InputError, match="OpenVINO cannot read"):
+        open_upscaler(made.path)
