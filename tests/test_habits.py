@@ -15,7 +15,6 @@ LONG = {
     "cli/evaluate:main": 65,
     "cli/infer:main": 87,
     "data/pipeline:train_dataset": 62,
-    "reporting/charts:_axes_and_points": 51,
 }
 WIDE = {
     "checkpoints/torch_files:_rcan": 11,

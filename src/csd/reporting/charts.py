@@ -225,12 +225,7 @@ def _axes_and_points(
         x = px(tick)
         out.append(f'<line class="grid" x1="{x}" y1="{_TOP}" x2="{x}" y2="{bottom}"/>')
         out.append(f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{_short(tick)}</text>')
-    middle_x, middle_y = (_LEFT + right) / 2, (_TOP + bottom) / 2
-    out.append(
-        f'<text x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
-        f'<text transform="translate(12 {middle_y}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y_label)}</text>"
-    )
+    out.append(_axis_titles(x_label, y_label))
     if diagonal:
         out.append(
             f'<line class="level" x1="{px(x_low)}" y1="{py(x_low)}" '
@@ -239,6 +234,15 @@ def _axes_and_points(
     for i, s in enumerate(finite):
         out.append(_draw(s, i, px, py, lines, right))
     return "".join(out)
+
+
+def _axis_titles(x_label: str, y_label: str) -> str:
+    middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+    return (
+        f'<text x="{middle_x}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>'
+        f'<text transform="translate(12 {middle_y}) rotate(-90)" text-anchor="middle">'
+        f"{escape(y_label)}</text>"
+    )
 
 
 def _draw(s: Series, index: int, px, py, lines: bool, right: float) -> str:
