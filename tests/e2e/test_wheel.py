@@ -1,5 +1,6 @@
 """The package as it is installed: everything in the wheel, and it runs without the checkout."""
 
+import json
 import os
 import re
 import shutil
@@ -54,7 +55,7 @@ def test_all_files_of_the_package_are_in_the_wheel(wheel):
 
 
 @pytest.mark.slow
-def test_requirements_pin_the_dependencies_and_nothing_else(wheel):
+def test_requirements_pin_the_dependencies(wheel):
     with zipfile.ZipFile(wheel) as file:
         metadata = file.read(next(n for n in file.namelist() if n.endswith("/METADATA"))).decode()
     needed = {
@@ -64,13 +65,13 @@ def test_requirements_pin_the_dependencies_and_nothing_else(wheel):
     }
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pinned = {line.split("==")[0].lower() for line in lines if "==" in line and line[0] != "#"}
-    assert pinned <= needed
+    assert pinned - needed == {"ml_dtypes"}  # onnx brings it: the pin fits MindSpore's numpy
     assert needed - pinned <= {"protobuf"}  # which MindSpore's own pins decide
 
 
 @pytest.mark.nightly
 def test_the_wheel_runs_in_a_clean_environment(wheel, tmp_path):
-    """The command, from a folder without the checkout; dependencies are borrowed."""
+    """The command and the API, from a folder without the checkout; dependencies are borrowed."""
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python)
@@ -89,3 +90,17 @@ def test_the_wheel_runs_in_a_clean_environment(wheel, tmp_path):
     with Image.open(written) as image:
         upscaled = np.array(image)
     assert upscaled.shape == (96, 128, 3)
+
+    code = """
+import json, csd, numpy as np
+from PIL import Image
+image = np.array(Image.open("image.png"))
+upscaler = csd.load("edsr_x4")
+np.save("api.npy", upscaler.upscale(image))
+print(json.dumps([csd.__file__, upscaler.scale, upscaler.width]))
+"""
+    said = json.loads(run(python, "-c", code, cwd=tmp_path, env=env).splitlines()[-1])
+    assert said[0].startswith(str(site)) and said[1] == 4
+    found = np.load(tmp_path / "api.npy")
+    assert found.shape == upscaled.shape
+    assert np.abs(found.astype(int) - upscaled).max() <= 1
