@@ -83,8 +83,10 @@ class Child:
 
 
 def measure(widths: Sequence[float], options: Sequence[str], steps: int) -> list[list[float]]:
-    """Seconds of every step: all widths together first, then each alone; steps are taken in turn,
-    so that the machine's moods meet all."""
+    """Seconds of every step: all widths together first, then each alone.
+
+    Steps are taken in turn, so that the machine's moods meet all.
+    """
     children = []
     try:
         for chosen in (widths, *([width] for width in widths)):

@@ -20,6 +20,7 @@ Interrupted, or after a failure, the same command goes on; finished runs are not
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     config = load_config(LAB, argv, DESCRIPTION)
     if config.lab.smoke:
         from experiments.plan import SMOKE

@@ -16,6 +16,7 @@ HELD_OUT = ("chelsea", "rocket")
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     parser = argparse.ArgumentParser(prog="demo_photos.py", description=__doc__)
     parser.add_argument("--output_dir", default="output/demo/photos", metavar="DIR")
     args = parser.parse_args(argv)

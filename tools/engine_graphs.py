@@ -12,6 +12,7 @@ from csd.errors import run_main
 
 
 def main(_argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     from csd import runtime
 
     runtime.setup("CPU")

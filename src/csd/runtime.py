@@ -185,8 +185,10 @@ def available_devices() -> list[str]:
 
 
 def choose_without_mindspore(wanted: str) -> str | None:
-    """ "CPU" where that is wanted, or the machine has no other device; None where only MindSpore
-    can say. Importing MindSpore takes longer than upscaling an image.
+    """The device "CPU" where that is certain without MindSpore, else None.
+
+    It is certain where the CPU is wanted, or the machine has no other device. Importing MindSpore
+    takes longer than upscaling an image.
     """
     if wanted == "CPU":
         return "CPU"

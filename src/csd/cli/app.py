@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     options = parser().parse_args(list(argv))
     if not 0 <= options.port <= 65535:
         raise InputError(f"--port must be between 0 and 65535, not {options.port}")

@@ -54,6 +54,7 @@ def _open(config):
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     config = load_config("eval", argv, DESCRIPTION)
     options = config.eval
     if options.model == "bicubic" and options.ckpt:

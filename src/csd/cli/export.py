@@ -7,6 +7,7 @@ from csd.errors import InputError
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     config = load_config(EXPORT, argv, __doc__)
     options = config.export
     if not options.ckpt:

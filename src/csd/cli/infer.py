@@ -100,6 +100,7 @@ def _open(config):
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     config = load_config("infer", argv, DESCRIPTION)
     options = config.infer
     if not options.input:

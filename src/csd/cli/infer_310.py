@@ -72,6 +72,7 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     parser = argparse.ArgumentParser(prog="infer_310.py", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, action, text in (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     parser = argparse.ArgumentParser(
         prog="report.py",
         description="Write one self-contained HTML page: tables, curves, quality against size and "

@@ -14,6 +14,7 @@ def output_dir(config: EasyDict) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
     config = load_config(TRAIN, argv, __doc__)
     config.runtime.output_dir = output_dir(config)
 

@@ -42,12 +42,16 @@ def metadata_chunks(
 
 
 def profile_chunk(icc: bytes) -> Chunk:
+    """The chunk iCCP of a colour profile."""
     return b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)
 
 
 def _filtered(rows: np.ndarray, above: np.ndarray, step: int) -> bytes:
-    """Rows uint8 (n, bytes) as PNG wants them: each the difference from the pixel to its left or
-    from the row above, whichever is smaller in sum, behind one byte that says which."""
+    """Rows uint8 (n, bytes) as PNG wants them, behind one byte each that says how.
+
+    Each is the difference from the pixel to its left or from the row above, whichever is smaller
+    in sum.
+    """
     left = rows.copy()
     left[:, step:] -= rows[:, :-step]
     up = rows.copy()

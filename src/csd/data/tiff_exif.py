@@ -125,8 +125,10 @@ def _fields(file: BinaryIO, order: str, big: bool) -> dict[int, int]:
 
 
 def append_directories(file: BinaryIO, directories: Directory, order: str, big: bool) -> None:
-    """Write the directories to the end of a TIFF file whose first directory has their tags, and
-    their offsets there."""
+    """Write the directories to the end of a TIFF file, and their offsets to their tags' values.
+
+    The tags are in the file's first directory.
+    """
     fields = _fields(file, order, big)
     for tag, _, _, value in directories:
         end = file.seek(0, io.SEEK_END)

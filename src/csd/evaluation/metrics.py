@@ -30,6 +30,7 @@ def rgb_to_y(image: np.ndarray) -> np.ndarray:
 
 
 def check_pair(sr: np.ndarray, hr: np.ndarray, shave: int, least: int) -> None:
+    """Raise InputError unless both are uint8 (H, W, 3) of one size, `least` inside the border."""
     for name, image in (("restored", sr), ("true", hr)):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(

@@ -53,8 +53,10 @@ def open_upscaler(
     scale: int | None = None,
     machine: Machine | None = None,
 ) -> Upscaler:
-    """Open a checkpoint that `csd.checkpoints.load_network` reads, or a `.mindir`, `.onnx` or
-    OpenVINO `.xml` file with its description beside it.
+    """Open a checkpoint or an exported model.
+
+    A checkpoint is any that `csd.checkpoints.load_network` reads; a `.mindir`, `.onnx` or OpenVINO
+    `.xml` file has its description beside it.
 
     Args:
         width: None: the narrowest width that was trained.

@@ -6,11 +6,12 @@ from csd.errors import InputError
 
 
 def target() -> str:
-    """ "Ascend", "GPU" or "CPU". Tests replace this to compile the branches of the other two."""
+    """One of "Ascend", "GPU" and "CPU"; tests replace this to compile the other two's branches."""
     return ms.get_context("device_target")
 
 
 def is_cpu() -> bool:
+    """Whether the target is the CPU."""
     return target() == "CPU"
 
 

@@ -51,8 +51,9 @@ def _crops(image: np.ndarray, window: tuple, methods: Sequence[Method], scale: i
 
 
 def compare_picture(photo: ImageFile, methods: Sequence[Method], scale: int) -> np.ndarray:
-    """uint8 (H, W, 3): the photograph with its most detailed places framed, and below, a row for
-    each place, bicubic first and then a crop of each method.
+    """The image with its most detailed places framed, and below, a row of crops for each place.
+
+    uint8 (H, W, 3). A row has bicubic first and then a crop of each method.
 
     methods: (label, upscaler). Only the crops are run, so that the largest network costs little on
     the largest image.

@@ -49,8 +49,9 @@ def open_graph(
     source: str = "the weights",
     cache_dir: str | Path | None = None,
 ) -> Graph:
-    """The graph of `model` at `width` with the weights of a checkpoint; no MindSpore where it is
-    shipped or cached.
+    """The graph of `model` at `width` with the weights of a checkpoint.
+
+    MindSpore is needed only where the graph is neither shipped nor cached.
 
     Args:
         model: name, scale and hyper-parameters, as a checkpoint says them.
