@@ -1,43 +1,23 @@
 #include "image.h"
 
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <new>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 
+#include "files.h"
 #include "network.h"
 
 namespace csd {
 namespace {
 
-std::vector<uint8_t> read_bytes(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file == nullptr) throw Error(path + ": " + std::strerror(errno));
-  std::vector<uint8_t> bytes;
-  uint8_t block[1 << 16];
-  size_t got = 0;
-  while ((got = std::fread(block, 1, sizeof(block), file)) > 0) {
-    bytes.insert(bytes.end(), block, block + got);
-  }
-  const bool failed = std::ferror(file) != 0;
-  const int reason = errno;
-  std::fclose(file);
-  if (failed) throw Error(path + ": " + std::strerror(reason));
-  if (bytes.empty()) throw Error(path + " is empty (0 bytes)");
-  return bytes;
-}
-
-bool write_all(std::FILE* file, const std::vector<uint8_t>& bytes) {
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file) == bytes.size();
-  const bool flushed = std::fflush(file) == 0 && fsync(fileno(file)) == 0;
-  return std::fclose(file) == 0 && written && flushed;
-}
-
 bool is_jpeg(const std::vector<uint8_t>& bytes) {
   return bytes.size() > 2 && bytes[0] == 0xFF && bytes[1] == 0xD8;
+}
+
+std::string too_large(const std::string& path, int64_t max_pixels) {
+  return path + " has more than " + std::to_string(max_pixels) +
+         " pixels: more than --max_pixels, than 1000000000 when upscaled, or than a million in a "
+         "row or column; cut it into smaller images";
 }
 
 }  // namespace
@@ -63,18 +43,22 @@ bool jpeg_is_whole(const std::vector<uint8_t>& bytes) {
   return false;
 }
 
-Image read_image(const std::string& path) {
-  const std::vector<uint8_t> bytes = read_bytes(path);
+Image read_image(const std::string& path, int64_t max_pixels) {
+  const std::vector<uint8_t> bytes = read_file(path);
+  if (bytes.empty()) throw Error(path + " is empty (0 bytes)");
   const std::string damaged =
       path + " cannot be read as an image: it is damaged, cut short or of another kind";
   if (is_jpeg(bytes) && !jpeg_is_whole(bytes)) throw Error(damaged);
   cv::Mat bgr;
   try {
     bgr = cv::imdecode(bytes, cv::IMREAD_COLOR);
-  } catch (const cv::Exception&) {
-    throw Error(damaged + ", or has too many pixels");
+  } catch (const cv::Exception& problem) {
+    if (problem.code == cv::Error::StsNoMem) throw std::bad_alloc();
+    const bool large = problem.err.find("CV_IO_MAX_IMAGE") != std::string::npos;
+    throw Error(large ? too_large(path, max_pixels) : damaged);
   }
   if (bgr.empty() || bgr.type() != CV_8UC3) throw Error(damaged);
+  if (static_cast<int64_t>(bgr.total()) > max_pixels) throw Error(too_large(path, max_pixels));
   Image image{bgr.rows, bgr.cols, std::vector<uint8_t>(bgr.total() * 3)};
   uint8_t* to = image.rgb.data();
   for (int y = 0; y < bgr.rows; ++y) {
@@ -103,20 +87,12 @@ void write_png(const std::string& path, const Image& image) {
   try {
     // Level 1: a third larger than level 6 and several times as fast.
     if (!cv::imencode(".png", bgr, bytes, {cv::IMWRITE_PNG_COMPRESSION, 1})) bytes.clear();
-  } catch (const cv::Exception&) {
+  } catch (const cv::Exception& problem) {
+    if (problem.code == cv::Error::StsNoMem) throw std::bad_alloc();
     bytes.clear();
   }
   if (bytes.empty()) throw Error(path + ": the PNG encoder failed");
-  const size_t slash = path.rfind('/') + 1;  // npos + 1 is 0
-  const std::string partial = path.substr(0, slash) + "." + path.substr(slash) + "." +
-                              std::to_string(getpid()) + ".part";
-  std::FILE* file = std::fopen(partial.c_str(), "wb");
-  if (file == nullptr) throw Error("cannot write " + path + ": " + std::strerror(errno));
-  if (!write_all(file, bytes) || std::rename(partial.c_str(), path.c_str()) != 0) {
-    const int reason = errno;
-    std::remove(partial.c_str());
-    throw Error("cannot write " + path + ": " + std::strerror(reason));
-  }
+  write_file(path, bytes.data(), bytes.size());
 }
 
 }  // namespace csd

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
@@ -15,6 +14,7 @@
 #include "include/api/model.h"
 #include "include/api/status.h"
 #include "include/api/types.h"
+#include "files.h"
 #include "profiles.h"
 #include "upscale.h"
 
@@ -52,7 +52,8 @@ std::shared_ptr<lite::Context> make_context(const Device& device) {
 class LiteModel {
  public:
   LiteModel(const std::string& path, const Device& device) : path_(path) {
-    if (access(path.c_str(), R_OK) != 0) throw Error(path + ": " + std::strerror(errno));
+    require_file(path);
+    check_digest(path);
     const lite::Status built = model_.Build(path, lite::ModelType::kMindIR, make_context(device));
     if (!built.IsOk()) throw Error(build_failure(device));
   }
@@ -197,6 +198,7 @@ Networks load_networks(const std::string& path, const Device& device, int batch)
   const Shape shape = model->input_shape();
   const std::string config = config_of(path);
   if (access(config.c_str(), F_OK) == 0) {
+    require_file(config);
     const std::vector<Profile> profiles = read_profiles(config);
     if (!profiles.empty()) return networks_of_profiles(model, profiles, config, batch);
   }

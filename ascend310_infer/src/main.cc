@@ -2,34 +2,43 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "files.h"
 #include "lite_network.h"
 #include "options.h"
 #include "pipeline.h"
 
 namespace {
 
-void write_json(const std::string& path, const std::string& text) {
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  if (file == nullptr || std::fclose(file) != 0 || !written) {
-    throw csd::Error("cannot write " + path);
-  }
+// Libraries read these while they are loaded, before main: MindSpore Lite the level of its own log
+// (what matters to a user comes back as a status), OpenCV the largest image that it decodes. So set
+// them and start again. Where that fails the log is noisy and large images cost memory, nothing else.
+void prepare_libraries(const csd::Options& options, char** argv) {
+  const char* const limit_name = "OPENCV_IO_MAX_IMAGE_PIXELS";
+  const std::string limit = std::to_string(options.max_pixels);
+  const char* const current = std::getenv(limit_name);
+  const bool limited = current != nullptr && current == limit;
+  if (limited && std::getenv("GLOG_v") != nullptr) return;
+  setenv("GLOG_v", "4", 0);  // unless the user set it
+  setenv(limit_name, limit.c_str(), 1);
+  execv("/proc/self/exe", argv);
 }
 
-// MindSpore Lite reads the level of its own log while it is loaded, before main. What matters to a
-// user comes back as a status, so start again with that log silenced, unless the user set it.
-void silence_lite_log(char** argv) {
-  if (std::getenv("GLOG_v") != nullptr) return;
-  setenv("GLOG_v", "4", 1);
-  execv("/proc/self/exe", argv);  // where this fails the log is noisy, nothing else
+// `code`, or 1 where lines could not be written: a script that reads them would miss some.
+int end_with(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::fprintf(stderr, "error: cannot write to the standard output: %s\n", std::strerror(errno));
+  return code == 0 ? 1 : code;
 }
 
 void check_network(const csd::Network& network, const csd::Options& options) {
@@ -57,12 +66,15 @@ int run(const csd::Options& options) {
   }
   std::vector<csd::Network*> networks;
   for (const auto& network : owned) networks.push_back(network.get());
-  csd::Stats stats = csd::run_jobs(jobs, networks, options.overlap);
+  csd::Stats stats = csd::run_jobs(jobs, networks, options.overlap, options.max_pixels);
   stats.device = options.device;
   stats.models = options.models;
   std::printf("%s\n", stats.summary().c_str());
-  if (!options.json.empty()) write_json(options.json, stats.json());
-  return stats.failed.empty() ? 0 : 1;
+  if (!options.json.empty()) {
+    const std::string text = stats.json();
+    csd::write_file(options.json, text.data(), text.size());
+  }
+  return end_with(stats.failed.empty() ? 0 : 1);
 }
 
 }  // namespace
@@ -72,12 +84,13 @@ int main(int argc, char** argv) {
     const csd::Options options = csd::parse_options(std::vector<std::string>(argv + 1, argv + argc));
     if (options.help) {
       std::fputs(csd::usage().c_str(), stdout);
-      return 0;
+      return end_with(0);
     }
-    silence_lite_log(argv);
+    prepare_libraries(options, argv);
+    std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit is then an error like a full disk
     return run(options);
   } catch (const std::exception& problem) {
-    std::fprintf(stderr, "error: %s\n", problem.what());
+    std::fprintf(stderr, "error: %s\n", csd::printable(problem.what()).c_str());
     return 2;
   }
 }

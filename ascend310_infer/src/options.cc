@@ -9,8 +9,9 @@
 namespace csd {
 namespace {
 
-int number(const std::string& flag, const std::string& text, int low, int high) {
-  int value = 0;
+template <typename Integer>
+Integer number(const std::string& flag, const std::string& text, Integer low, Integer high) {
+  Integer value = 0;
   const char* end = text.data() + text.size();
   const auto [stop, problem] = std::from_chars(text.data(), end, value);
   if (problem != std::errc() || stop != end || value < low || value > high) {
@@ -47,7 +48,7 @@ std::string usage() {
   return
       "usage: csd_infer --model FILE.mindir --input FILE_OR_FOLDER --output FOLDER\n"
       "                 [--device CPU|Ascend] [--device_id N] [--precision MODE] [--threads N]\n"
-      "                 [--overlap N] [--batch N] [--json FILE]\n"
+      "                 [--overlap N] [--batch N] [--max_pixels N] [--json FILE]\n"
       "\n"
       "Upscales photographs with an exported network and writes them as PNG.\n"
       "\n"
@@ -62,6 +63,7 @@ std::string usage() {
       "  --threads    CPU threads of the network (all processors)\n"
       "  --overlap    pixels that a tile computes beyond its own part, on each side (8)\n"
       "  --batch      tiles computed at once (what the model was built for)\n"
+      "  --max_pixels largest image that is read (400000000)\n"
       "  --json       write all times to this file as well\n"
       "\n"
       "Ends with 0; 1: some pictures failed; 2: wrong usage, model or device.\n";
@@ -102,6 +104,8 @@ Options parse_options(const std::vector<std::string>& arguments) {
       options.overlap = number(flag, value, 0, 1024);
     } else if (flag == "--batch") {
       options.batch = number(flag, value, 1, 1024);
+    } else if (flag == "--max_pixels") {
+      options.max_pixels = number<int64_t>(flag, value, 1, int64_t{1} << 30);
     } else if (flag == "--json") {
       options.json = value;
     } else {

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "image.h"
+
 namespace csd {
 
 struct Options {
@@ -16,6 +18,7 @@ struct Options {
   int threads = 0;  // 0: as many as there are processors
   int overlap = 8;
   int batch = 0;  // 0: what the model was exported with
+  int64_t max_pixels = default_max_pixels;  // of an input
   std::string json;
   bool help = false;
 };

@@ -4,15 +4,15 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <new>
 #include <set>
 #include <thread>
 
+#include "files.h"
 #include "image.h"
 #include "upscale.h"
 
@@ -27,6 +27,10 @@ struct Item {
   Image image;
   std::string failure;
 };
+
+// As in the Python programs: an output is held in memory, three bytes a pixel.
+constexpr int64_t max_output_pixels = 1000000000;
+constexpr size_t max_name_bytes = 255;  // of a file name on Linux
 
 bool is_image_name(const fs::path& path) {
   static const std::set<std::string> suffixes = {".png",  ".jpg",  ".jpeg", ".bmp",
@@ -52,9 +56,9 @@ void attempt(Item& item, Step step) {
   if (!item.failure.empty()) item.image = Image{};
 }
 
-void read(Item& item) {
+void read(Item& item, int64_t max_pixels) {
   const Stopwatch watch;
-  item.image = read_image(item.facts.input);
+  item.image = read_image(item.facts.input, max_pixels);
   item.facts.height = item.image.height;
   item.facts.width = item.image.width;
   item.facts.timing.before += watch.milliseconds();
@@ -75,12 +79,35 @@ void write(Item& item) {
   item.facts.timing.after += watch.milliseconds();
 }
 
+// The stem and what is behind it; of the stem as many whole characters (UTF-8) as a name has room for.
+std::string fitted(std::string stem, const std::string& ending) {
+  while (stem.size() + ending.size() > max_name_bytes) {
+    while (stem.size() > 1 && (static_cast<unsigned char>(stem.back()) & 0xC0) == 0x80) stem.pop_back();
+    stem.pop_back();
+  }
+  return stem + ending;
+}
+
+// A name that no image before has: <stem>.png, unless images share the stem; <name>.png;
+// <name>_2.png and so on.
+std::string free_name(const fs::path& file, bool shared, std::set<std::string>& taken) {
+  std::string name = fitted((shared ? file.filename() : file.stem()).string(), ".png");
+  for (int number = 1; !taken.insert(name).second; ++number) {
+    const std::string added = number == 1 ? "" : "_" + std::to_string(number);
+    name = fitted(file.filename().string(), added + ".png");
+  }
+  return name;
+}
+
 }  // namespace
 
 std::vector<Job> list_jobs(const std::string& input, const std::string& output) {
   std::error_code problem;
   const fs::file_status status = fs::status(input, problem);
-  if (!fs::exists(status)) throw Error(input + ": no such file or folder");
+  if (!fs::exists(status)) {
+    const bool missing = !problem || problem == std::errc::no_such_file_or_directory;
+    throw Error(input + ": " + (missing ? "no such file or folder" : problem.message()));
+  }
   std::vector<fs::path> files;
   if (fs::is_directory(status)) {
     for (fs::directory_iterator at(input, problem), end; !problem && at != end;
@@ -96,10 +123,10 @@ std::vector<Job> list_jobs(const std::string& input, const std::string& output) 
   }
   std::map<std::string, int> stems;
   for (const fs::path& file : files) ++stems[file.stem().string()];
+  std::set<std::string> taken;
   std::vector<Job> jobs;
   for (const fs::path& file : files) {
-    const bool shared = stems[file.stem().string()] > 1;
-    const std::string name = (shared ? file.filename() : file.stem()).string() + ".png";
+    const std::string name = free_name(file, stems[file.stem().string()] > 1, taken);
     jobs.push_back({file.string(), (fs::path(output) / name).string()});
     std::error_code ignored;
     if (fs::equivalent(jobs.back().input, jobs.back().output, ignored)) {
@@ -118,15 +145,16 @@ void prepare_output(const std::string& folder) {
   fs::create_directories(folder, problem);
   if (problem) throw Error("cannot make the folder " + folder + ": " + problem.message());
   const std::string probe = (fs::path(folder) / (".csd_infer." + std::to_string(getpid()))).string();
-  std::FILE* file = std::fopen(probe.c_str(), "wb");
-  if (file == nullptr) throw Error("cannot write in " + folder + ": " + std::strerror(errno));
-  std::fclose(file);
+  write_file(probe, "", 0);
   std::remove(probe.c_str());
 }
 
-Stats run_jobs(const std::vector<Job>& jobs, const std::vector<Network*>& networks, int overlap) {
+Stats run_jobs(const std::vector<Job>& jobs, const std::vector<Network*>& networks, int overlap,
+               int64_t max_pixels) {
   const Stopwatch watch;
   Stats stats;
+  const int64_t scale = networks.front()->scale();
+  max_pixels = std::min(max_pixels, max_output_pixels / (scale * scale));
   Queue<Item> to_infer(2);
   Queue<Item> to_write(2);
 
@@ -135,7 +163,7 @@ Stats run_jobs(const std::vector<Job>& jobs, const std::vector<Network*>& networ
       Item item;
       item.facts.input = job.input;
       item.facts.output = job.output;
-      attempt(item, [&] { read(item); });
+      attempt(item, [&] { read(item, max_pixels); });
       to_infer.push(std::move(item));
     }
     to_infer.close();
@@ -144,10 +172,10 @@ Stats run_jobs(const std::vector<Job>& jobs, const std::vector<Network*>& networ
     while (std::optional<Item> item = to_write.pop()) {
       attempt(*item, [&] { write(*item); });
       if (item->failure.empty()) {
-        std::printf("%s\n", stats.line(item->facts).c_str());
+        std::printf("%s\n", printable(stats.line(item->facts)).c_str());
         stats.done.push_back(std::move(item->facts));
       } else {
-        std::fprintf(stderr, "error: %s\n", item->failure.c_str());
+        std::fprintf(stderr, "error: %s\n", printable(item->failure).c_str());
         stats.failed.push_back({item->facts.input, item->failure});
       }
     }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "image.h"
 #include "network.h"
 #include "stats.h"
 
@@ -60,15 +61,17 @@ struct Job {
 };
 
 // The jobs of a file or of a folder (sorted, not recursive, hidden files and other suffixes left
-// out): <output>/<name>.png, or <output>/<name>.<suffix>.png where two would share a name.
+// out): <output>/<name>.png, or <output>/<name>.<suffix>.png where two would share a name; no two
+// outputs are the same file.
 // Throws Error when there is nothing to do.
 std::vector<Job> list_jobs(const std::string& input, const std::string& output);
 
 // Makes the output folder and checks that files can be written there. Throws Error.
 void prepare_output(const std::string& folder);
 
-// Does all jobs, printing a line for each to standard output and one for each failure to standard
+// Does all jobs, of images of at most `max_pixels` whose outputs fit in memory, printing a line for each to standard output and one for each failure to standard
 // error; a failed job stops no other.
-Stats run_jobs(const std::vector<Job>& jobs, const std::vector<Network*>& networks, int overlap);
+Stats run_jobs(const std::vector<Job>& jobs, const std::vector<Network*>& networks, int overlap,
+               int64_t max_pixels = default_max_pixels);
 
 }  // namespace csd

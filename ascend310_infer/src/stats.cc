@@ -35,6 +35,15 @@ std::string json_string(const std::string& text) {
   return quoted + '"';
 }
 
+std::string printable(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    escaped += byte < 0x20 || byte == 0x7f ? format("\\x%02x", byte) : std::string(1, c);
+  }
+  return escaped;
+}
+
 Done Stats::total() const {
   return std::accumulate(done.begin(), done.end(), Done{}, [](Done sum, const Done& item) {
     sum.megapixels += item.megapixels;

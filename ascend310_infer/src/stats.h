@@ -35,6 +35,9 @@ struct Stats {
   std::string json() const;
 };
 
+// Control characters as \x1b: a name cannot move the cursor of a terminal or begin a line.
+std::string printable(const std::string& text);
+
 // Text as a JSON string, quotes included.
 std::string json_string(const std::string& text);
 

@@ -1,8 +1,11 @@
 // Tests of everything but MindSpore Lite: tiles, pictures, the pipeline, the command line.
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -13,6 +16,7 @@
 #include <opencv2/imgcodecs.hpp>
 #include <utility>
 
+#include "files.h"
 #include "image.h"
 #include "options.h"
 #include "pipeline.h"
@@ -303,6 +307,102 @@ void test_jobs(const fs::path& folder) {
   CHECK(has(message_of([&] { csd::prepare_output(in + "/a.png"); }), "not a folder"));
 }
 
+void test_names_are_different(const fs::path& folder) {
+  const std::string in = (folder / "names").string();
+  const std::string out = (folder / "named").string();
+  fs::create_directories(in);
+  std::string many;
+  for (int i = 0; i < 83; ++i) many += "\xe4\xb8\xad";  // one character, three bytes
+  for (const std::string& name : {std::string("a.jpg"), std::string("a.png"), std::string("a.png.jpg"),
+                                  std::string("b.png"), many + ".webp", many + ".jpg"}) {
+    std::ofstream(in + "/" + name) << "x";
+  }
+  std::vector<std::string> names;
+  for (const csd::Job& job : csd::list_jobs(in, out)) names.push_back(job.output.substr(out.size() + 1));
+  CHECK((std::vector<std::string>(names.begin(), names.begin() + 4) ==
+         std::vector<std::string>{"a.jpg.png", "a.png.png", "a.png.jpg.png", "b.png"}));
+  CHECK(names.size() == 6 && names[4] != names[5]);
+  for (const std::string& name : names) csd::write_png(in + "/" + name, noise(2, 2));
+}
+
+// Files of no usual kind: they are refused at once.
+void test_special_files(const fs::path& folder) {
+  const std::string pipe = (folder / "pipe.png").string();
+  CHECK(mkfifo(pipe.c_str(), 0600) == 0);
+  const std::string loop = (folder / "loop.png").string();
+  fs::create_symlink(loop, loop);
+  CHECK(has(message_of([&] { csd::read_image(pipe); }), "is a pipe, socket or device"));
+  CHECK(has(message_of([&] { csd::read_image("/dev/zero"); }), "is a pipe, socket or device"));
+  CHECK(has(message_of([&] { csd::read_image(folder.string()); }), "is a folder"));
+  CHECK(has(message_of([&] { csd::read_image(loop); }), "symbolic links"));
+  CHECK(has(message_of([&] { csd::list_jobs(loop, "out"); }), "symbolic links"));
+  CHECK(has(message_of([&] { csd::read_image(std::string(300, 'a')); }), "name too long"));
+  CHECK(has(message_of([&] { csd::require_file(pipe); }), "is a pipe"));
+  CHECK(has(message_of([&] { csd::write_file(pipe, "x", 1); }), "cannot write"));  // nobody reads
+  CHECK(has(message_of([&] { csd::write_file("/dev/full", "x", 1); }), "No space left"));
+  CHECK(message_of([&] { csd::write_file("/dev/null", "x", 1); }).empty());
+
+  // A link is replaced, the file behind it stays.
+  const std::string target = (folder / "target").string();
+  const std::string link = (folder / "link").string();
+  csd::write_file(target, "old", 3);
+  fs::create_symlink(target, link);
+  csd::write_file(link, "new", 3);
+  CHECK(csd::read_file(target) == (std::vector<uint8_t>{'o', 'l', 'd'}));
+  CHECK(csd::read_file(link) == (std::vector<uint8_t>{'n', 'e', 'w'}));
+}
+
+void test_a_limit_on_files(const fs::path& folder) {
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  const rlimit small{1000, before.rlim_max};
+  setrlimit(RLIMIT_FSIZE, &small);
+  const std::string path = (folder / "large.png").string();
+  CHECK(has(message_of([&] { csd::write_png(path, noise(100, 100)); }), "ulimit -f"));
+  setrlimit(RLIMIT_FSIZE, &before);
+  CHECK(!fs::exists(path));
+  for (const auto& entry : fs::directory_iterator(folder)) CHECK(entry.path().extension() != ".part");
+}
+
+void test_pixel_limit(const fs::path& folder) {
+  const std::string path = (folder / "limit.png").string();
+  csd::write_png(path, noise(30, 40));
+  CHECK(csd::read_image(path, 1200).width == 40);
+  CHECK(has(message_of([&] { csd::read_image(path, 1199); }), "more than 1199 pixels"));
+  // The header alone says 40000 x 40000: nothing is decoded.
+  std::ofstream(folder / "huge.pgm") << "P5 40000 40000 255\n";
+  const std::string huge = (folder / "huge.pgm").string();
+  CHECK(has(message_of([&] { csd::read_image(huge); }), "more than 400000000 pixels"));
+  Blur network(16, 16, 4);
+  const csd::Stats stats = csd::run_jobs({{path, path + ".out"}}, {&network}, 4, 100);
+  CHECK(stats.failed.size() == 1 && has(stats.failed[0].reason, "more than 100 pixels"));
+}
+
+void test_digests(const fs::path& folder) {
+  const auto digest = [](const std::string& text) { return csd::sha256({text.begin(), text.end()}); };
+  CHECK(digest("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(digest("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  CHECK(digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq") ==
+        "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  CHECK(digest(std::string(1000000, 'a')) ==
+        "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+
+  const std::string model = (folder / "m.mindir").string();
+  std::ofstream(model) << "abc";
+  csd::check_digest(model);  // no description: a converted model
+  const auto described = [&](const std::string& text) {
+    std::ofstream(model + ".json") << text;
+    return message_of([&] { csd::check_digest(model); });
+  };
+  CHECK(described("{\"checkpoint\": {\"sha256\": \"1\"}}").empty());  // of an older version
+  CHECK(described("{\"file_sha256\": \"" + digest("abc") + "\"}").empty());
+  CHECK(has(described("{\"file_sha256\": \"" + digest("abd") + "\"}"), "is damaged"));
+  CHECK(has(described("{\"file_sha256\": 7"), "is damaged"));
+}
+
+void test_printable() { CHECK(csd::printable("a\x1b[2J\n\xc3\xa4") == "a\\x1b[2J\\x0a\xc3\xa4"); }
+
 void test_options() {
   const std::vector<std::string> needed{"--model", "m", "--input=i", "--output", "o"};
   const auto with = [&](std::vector<std::string> more) {
@@ -321,6 +421,8 @@ void test_options() {
   CHECK(has(complaint({"--threads", "2x"}), "'2x'"));
   CHECK(has(complaint({"--overlap"}), "needs a value"));
   CHECK(has(complaint({"--device", "GPU"}), "CPU or Ascend"));
+  CHECK(has(complaint({"--max_pixels", "0"}), "from 1 to"));
+  CHECK(csd::parse_options(with({"--max_pixels", "1000"})).max_pixels == 1000);
   CHECK(has(complaint({"--tile", "8"}), "unknown argument"));
   CHECK(has(message_of([] { csd::parse_options({"--input", "i", "--output", "o"}); }), "no model"));
 }
@@ -405,6 +507,12 @@ int main() {
   test_reading(folder);
   test_writing(folder);
   test_jobs(folder);
+  test_names_are_different(folder);
+  test_special_files(folder);
+  test_a_limit_on_files(folder);
+  test_pixel_limit(folder);
+  test_digests(folder);
+  test_printable();
   test_options();
   test_precision_modes();
   test_sample_configurations();

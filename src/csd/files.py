@@ -1,18 +1,127 @@
-"""Files that the program makes: new ones, never through a link into a file of somebody else."""
+"""Files that users name: opened once, here; and files that the program makes, never through a link.
 
+A pipe or a device where a file is expected is refused and never waited for; whatever else the
+system refuses (no permission, a name too long, a loop of links) is one sentence.
+"""
+
+import json
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from csd.errors import WorkError
+from csd.errors import InputError, WorkError, explain_os_error, shown
+
+# Text that a program reads whole is small; more is another file, or an attack on the memory.
+MAX_TEXT = 64 << 20
 
 # Temporary names that this process has written to; after the renaming nothing has such a name.
 _unfinished: set[Path] = set()
+
+
+def open_regular(path: str | Path, what: str = "a file") -> BinaryIO:
+    """Open a regular file for reading bytes. `what` it should be is part of the sentence.
+
+    Raises InputError: it does not exist, is a folder, pipe, socket or device, may not be read.
+    """
+    try:
+        return open_file(path)
+    except IsADirectoryError:
+        raise InputError(f"{path} is a folder, expected {what}") from None
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    except ValueError as error:  # a null byte in the name
+        raise InputError(f"{shown(str(path))} is no name of a file: {error}") from error
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """As `open_regular`, with the OSError as it is; InputError for a pipe, socket or device."""
+    # Path.open takes no opener.
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise InputError(f"{path} is a pipe, socket or device, not a file; copy it to a file first")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def exists(path: str | Path) -> bool:
+    """Whether something has the name, a broken link too; False for a name that nothing can have.
+
+    Where it may not be looked up it exists: opening it then gives the reason.
+    """
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def read_bytes(path: str | Path, what: str = "a file") -> bytes:
+    """All bytes of a regular file; InputError as `open_regular`."""
+    with open_regular(path, what) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+
+
+def read_text(path: str | Path, what: str = "a text file") -> str:
+    """The text of a regular file, UTF-8; InputError as `open_regular`, also above MAX_TEXT."""
+    with open_regular(path, what) as file:
+        try:
+            content = file.read(MAX_TEXT + 1)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
+    if len(content) > MAX_TEXT:
+        raise InputError(f"{path} is larger than {MAX_TEXT >> 20} MiB, expected {what}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text, expected {what}") from None
+
+
+def read_json(path: str | Path, check: Callable[[Any], None], what: str, remedy: str) -> Any:
+    """The content of a JSON file, held to a check of `csd.schema`.
+
+    Raises InputError, which ends with the remedy, where it is no JSON or not what `check` takes.
+    """
+    return parse_json(read_text(path, what), check, f"{path} is not {what}", remedy)
+
+
+def parse_json(text: str, check: Callable[[Any], None], complaint: str, remedy: str) -> Any:
+    """As `read_json`, of text; the sentence is `complaint: reason; remedy`."""
+    try:
+        content = json.loads(text)
+        check(content)
+    except (ValueError, RecursionError) as error:  # of JSON's own, of the check, too deep
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(f"{complaint}: {reason}; {remedy}") from None
+    return content
+
+
+def make_folder(path: str | Path, option: str = "") -> Path:
+    """Make a folder, and those above it, where there is none; returns it.
+
+    Raises InputError, naming the `option` that chose it, where that is impossible.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        kind = type(explain_os_error(error))
+        reason = error.strerror or error
+        raise kind(f"{option} {path} cannot be made: {reason}".lstrip()) from error
+    return path
 
 
 def new_file(path: Path) -> BinaryIO:

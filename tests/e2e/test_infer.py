@@ -159,6 +159,13 @@ def test_exported_files_give_the_same(infer, ckpt, photos, tmp_path):
     for content in ("{", json.dumps({**facts, "scale": None}), json.dumps([])):
         description.write_text(content)
         assert run(exported / "edsr_x2_w0.25_dynamic.mindir", "--overwrite")[0] == 2
+    # Weights that were damaged on the way: no image is written with them.
+    description.write_text(json.dumps(facts))
+    model = exported / "edsr_x2_w0.25_dynamic.mindir"
+    content = bytearray(model.read_bytes())
+    content[len(content) // 2] ^= 1
+    model.write_bytes(content)
+    assert run(model, "--overwrite")[0] == 2
     description.unlink()
     assert run(exported / "edsr_x2_w0.25_dynamic.mindir", "--overwrite")[0] == 2
 

@@ -224,6 +224,81 @@ def test_wrong_usage_is_one_sentence(csd_infer, models, tmp_path, changes, sente
     assert sentence in done.stderr
 
 
+def test_images_that_are_too_large_or_no_files(shell, csd_infer, models, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(picture(30, 40)).save(folder / "good.png")
+    Image.new("L", (7900, 7900)).save(folder / "flat.png")
+    (folder / "header.pgm").write_bytes(b"P5 40000 40000 255\n")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "device.png").symlink_to("/dev/zero")
+    (folder / "loop.png").symlink_to("loop.png")
+    done = shell(
+        csd_infer, "--model", models["carn_x2"][2], "--input", folder, "--output", tmp_path / "out",
+        "--max_pixels", "62409999", timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["good.png"]
+    assert "1 written, 5 failed" in done.stdout
+    for name, reason in {
+        "flat.png": "more than 62409999 pixels",
+        "header.pgm": "more than 62409999 pixels",
+        "pipe.png": "is a pipe, socket or device",
+        "device.png": "is a pipe, socket or device",
+        "loop.png": "Too many levels of symbolic links",
+    }.items():
+        (line,) = [line for line in done.stderr.splitlines() if f"/{name}" in line]
+        assert line.startswith("error: ") and reason in line
+
+
+def test_names_that_nearly_agree_are_all_written(shell, csd_infer, models, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    images = {
+        name: picture(24, 24, seed) for seed, name in enumerate(("a.bmp", "a.png", "a.png.bmp"))
+    }
+    for name, pixels in images.items():
+        Image.fromarray(pixels).save(folder / name)
+    net, _, model = models["edsr_x4"]
+    done = shell(csd_infer, "--model", model, "--input", folder, "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "3 written, 0 failed" in done.stdout
+    for name, pixels in images.items():
+        assert levels_apart(tmp_path / "out" / f"{name}.png", whole(net, pixels)) <= 1
+
+
+def test_a_limit_on_files_is_one_sentence(shell, csd_infer, models, tmp_path):
+    Image.fromarray(picture(100, 100)).save(tmp_path / "a.png")
+    paths = f"--input {tmp_path}/a.png --output {tmp_path}/out"
+    command = f"{csd_infer} --model {models['edsr_x4'][2]} {paths}"
+    done = shell("bash", "-c", f"ulimit -f 8; exec {command}", timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write") and done.stderr.count("\n") == 1
+    assert "a.png: File too large (the limit on the size of files, ulimit -f)" in done.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+    done = shell("bash", "-c", f"exec {command} > /dev/full", timeout=60)
+    assert done.returncode == 1
+    assert "standard output: No space left on device" in done.stderr
+
+
+def test_a_damaged_model_is_noticed_by_its_digest(shell, csd_infer, models, tmp_path):
+    _, exported, lowered = models["edsr_x4"]
+    Image.fromarray(picture(24, 24)).save(tmp_path / "a.png")
+    for source in (exported, lowered):
+        shutil.copy(source, tmp_path / source.name)
+        shutil.copy(f"{source}.json", tmp_path)
+        content = bytearray(source.read_bytes())
+        content[len(content) // 2] ^= 1  # in the weights: MindSpore Lite would take it
+        (tmp_path / source.name).write_bytes(content)
+        done = shell(
+            csd_infer, "--model", tmp_path / source.name, "--input", tmp_path / "a.png",
+            "--output", tmp_path / "out",
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert "is damaged or not the file that" in done.stderr and done.stderr.count("\n") == 1
+        assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_script_scores_a_set(shell, csd_infer, models, tmp_path, reference):
     _, exported, _ = models["edsr_x4"]
     script = ROOT / "scripts/run_infer_310.sh"

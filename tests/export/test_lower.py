@@ -50,7 +50,7 @@ def test_what_is_not_a_mindir(tmp_path):
         text.write_bytes(content)
         with pytest.raises(InputError, match="not a MINDIR"):
             lower_mindir(text, tmp_path / "lowered")
-    with pytest.raises(InputError, match="cannot read"):
+    with pytest.raises(InputError, match="does not exist"):
         lower_mindir(tmp_path / "none.mindir", tmp_path / "lowered")
 
 

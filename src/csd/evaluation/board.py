@@ -10,6 +10,7 @@ from csd.data import Pair, load_pair, write_png
 from csd.data.images import read_image
 from csd.errors import InputError, WorkError
 from csd.evaluation import psnr_y, ssim_y
+from csd.export.description import check_digest, description_of, read_description
 
 # Ends the name of what converter_lite makes of a model: x.mindir -> x_ascend.mindir.
 CONVERTED = "_ascend"
@@ -49,22 +50,13 @@ def describe(mindir: Path) -> dict:
     of its own.
 
     Raises:
-        InputError: it is missing or damaged.
+        InputError: it is missing or damaged, or the model is not the one that it describes.
     """
-    path = _description(mindir)
-    if not path.is_file() and _is_converted(mindir):
-        path = _description(_source(mindir))
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return {"scale": int(facts["scale"]), "width": float(facts["width"]), **facts}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path} is missing or damaged; keep the .json that export.py wrote beside the model"
-        ) from None
-
-
-def _description(mindir: Path) -> Path:
-    return mindir.with_name(mindir.name + ".json")
+    if _is_converted(mindir) and not description_of(mindir).is_file():
+        return read_description(_source(mindir))
+    facts = read_description(mindir)
+    check_digest(mindir, facts)
+    return facts
 
 
 def _is_converted(mindir: Path) -> bool:

@@ -1,6 +1,5 @@
 """Write a dense network as MINDIR, AIR or ONNX, read it back, and compare it with its origin."""
 
-import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from csd.checkpoints import load_network
 from csd.errors import InputError, WorkError
 from csd.export.dense import dense_network, receptive_radius, sees_whole_image
+from csd.export.description import DIGEST, description_of, sha256_of
 from csd.export.sizes import Size, parse_sizes
 from csd.export.verify import TOLERANCE, largest_difference, onnx_session, operators
 from csd.files import temporary_folder
@@ -58,7 +58,7 @@ def export_checkpoint(
     if width not in trained:
         names = ", ".join(f"{value:g}" for value in trained)
         print(f"warning: width {width:g} was not trained ({names} was)", file=sys.stderr)
-    origin = {"file": Path(ckpt).name, "sha256": _sha256(Path(ckpt))}
+    origin = {"file": Path(ckpt).name, "sha256": sha256_of(Path(ckpt))}
     return export_network(
         net, width, Path(output_dir), file_format=file_format, sizes=sizes, origin=origin
     )
@@ -107,23 +107,17 @@ def export_network(
                 made = _write(dense, size, folder / stem, file_format)
                 difference = _compare(net, width, dense, made, size)
                 facts = _describe(net, width, dense, made, size, difference, origin or {})
-                description = made.with_name(made.name + ".json")
+                description = description_of(made)
                 description.write_text(json.dumps(facts, indent=2) + "\n")
                 made.chmod(0o644)
+                # Killed in between, there is a file without a description, never with another's.
+                description_of(target).unlink(missing_ok=True)
                 made.replace(target)
-                description.replace(target.with_name(description.name))
+                description.replace(description_of(target))
         except OSError as error:
             raise WorkError(f"cannot write {target}: {error.strerror or error}") from None
         written.append(Exported(target, net.name, net.scale, width, label, difference))
     return written
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _check_format(file_format: str, sizes: list[Size] | None) -> None:
@@ -201,6 +195,7 @@ def _describe(
     radius = receptive_radius(dense)
     facts = {
         "file": made.name,
+        DIGEST: sha256_of(made),
         "architecture": dense.describe(),
         "scale": net.scale,
         "width": width,

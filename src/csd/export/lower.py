@@ -4,9 +4,18 @@ Only the C++ runner's CPU tests need this: the one Lite library that installs fr
 old. A Lite package of the same version as MindSpore reads what `export.py` writes.
 """
 
+import json
 from pathlib import Path
 
 from csd.errors import InputError, WorkError
+from csd.export.description import (
+    DIGEST,
+    check_digest,
+    description_of,
+    read_description,
+    sha256_of,
+)
+from csd.files import new_file, read_bytes, write_text
 
 # What the exporter writes for networks of this package; anything else was never tried.
 _KNOWN = {
@@ -27,6 +36,8 @@ _ATTRIBUTE_INPUTS = {
 def lower_mindir(source: str | Path, target: str | Path) -> None:
     """Write `source` (MINDIR version 3, of a fixed size) as version 1 to `target`.
 
+    A description beside the source is checked, and written beside the target with its digest.
+
     Version 3 has two kinds of primitives; the newer kind takes what used to be attributes as
     inputs. Most operators here differ in nothing else; three have one input less.
 
@@ -37,11 +48,12 @@ def lower_mindir(source: str | Path, target: str | Path) -> None:
     from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto
 
     source, target = Path(source), Path(target)
+    content = read_bytes(source, "a MINDIR")
+    if description_of(source).is_file():
+        check_digest(source, read_description(source))
     model = ModelProto()
     try:
-        model.ParseFromString(source.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {source}: {error.strerror}") from None
+        model.ParseFromString(content)
     except Exception:  # protobuf's DecodeError differs between its versions
         raise InputError(f"{source} is not a MINDIR file") from None
     if not model.graph.node:
@@ -72,9 +84,15 @@ def lower_mindir(source: str | Path, target: str | Path) -> None:
                 attribute.CopyFrom(constants[node.input[position]])
             attribute.name = name
         del node.input[position:]
+    content = model.SerializeToString()
     try:
+        description_of(target).unlink(missing_ok=True)
         partial = target.with_name(f".{target.name}.part")
-        partial.write_bytes(model.SerializeToString())
+        with new_file(partial) as file:
+            file.write(content)
         partial.replace(target)
     except OSError as error:
         raise WorkError(f"cannot write {target}: {error.strerror}") from None
+    if description_of(source).is_file():
+        facts = {**read_description(source), "file": target.name, DIGEST: sha256_of(target)}
+        write_text(description_of(target), json.dumps(facts, indent=2) + "\n")

@@ -1,15 +1,15 @@
 """Open whatever holds a network, a checkpoint or an exported file, ready to upscale images."""
 
 import functools
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from csd.errors import InputError
+from csd.export.description import check_digest, read_description
 from csd.inference.engines import Engine, EngineMissing, Machine, open_engine, open_file
 from csd.inference.engines.graphs import Graph, open_graph
 from csd.inference.upscaler import Upscaler
@@ -186,8 +186,11 @@ def _first_that_works(
 
 
 def _open_exported(path: Path, width: float | None, machine: Machine) -> Upscaler:
-    facts = _description(path)
-    made_at = facts["width"]
+    facts = read_description(path)
+    check_digest(path, facts)
+    height, across = facts["input"]["shape"][2:]
+    size = None if height is None or across is None else (height, across)
+    made_at = float(facts["width"])
     if width is not None and width != made_at:
         raise InputError(
             f"{path} was exported at width {made_at:g}, not {width:g}; leave --width out"
@@ -203,32 +206,32 @@ def _open_exported(path: Path, width: float | None, machine: Machine) -> Upscale
         except Exception as error:  # runtimes have their own, of several types
             raise InputError(f"{path} cannot be loaded, it is damaged; export it again") from error
         return Upscaler(
-            engine, facts["architecture"], facts["scale"], made_at, (made_at,),
-            size=facts["size"], whole_image=facts["whole_image"],
+            _as_described(engine, path, facts["scale"]), facts["architecture"], facts["scale"],
+            made_at, (made_at,), size=size, whole_image=facts["receptive_field"]["whole_image"],
         )  # fmt: skip
 
     return _first_that_works(machine.order(path.suffix.lower()), machine, attempt)
 
 
-def _description(path: Path) -> dict[str, Any]:
-    """What the JSON file beside an exported file says of it, checked."""
-    facts_path = path.with_name(path.name + ".json")
-    try:
-        facts = json.loads(facts_path.read_text(encoding="utf-8"))
-        height, across = facts["input"]["shape"][2:]
-        str(facts["architecture"]["name"])
-        return {
-            "architecture": dict(facts["architecture"]),
-            "size": None if height is None or across is None else (int(height), int(across)),
-            "width": float(facts["width"]),
-            "scale": int(facts["scale"]),
-            "whole_image": bool(facts["receptive_field"]["whole_image"]),
-        }
-    except OSError:
-        raise InputError(
-            f"{path} comes without {facts_path.name}, which says its scale; export.py writes both"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{facts_path} does not describe an exported network; export it again"
-        ) from None
+def _as_described(engine: Engine, path: Path, scale: int) -> Engine:
+    """The engine, which must take what the description says and give what follows from it."""
+
+    def run(image: np.ndarray) -> np.ndarray:
+        shape = image.shape
+        try:
+            output = engine(image)
+        except MemoryError:
+            raise
+        except Exception as error:  # runtimes have their own, of several types
+            raise InputError(
+                f"{path} does not take an input of {shape}, which its description says; "
+                "export it again"
+            ) from error
+        if output.shape != (*shape[:2], scale * shape[2], scale * shape[3]):
+            raise InputError(
+                f"{path} makes {output.shape} of {shape}, which is not scale {scale} of its "
+                "description; export it again"
+            )
+        return output
+
+    return replace(engine, run=run)
