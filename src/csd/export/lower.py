@@ -84,7 +84,11 @@ def lower_mindir(source: str | Path, target: str | Path) -> None:
                 attribute.CopyFrom(constants[node.input[position]])
             attribute.name = name
         del node.input[position:]
-    content = model.SerializeToString()
+    _write(model.SerializeToString(), source, target)
+
+
+def _write(content: bytes, source: Path, target: Path) -> None:
+    """The file, and beside it the source's description, if there is one, with its digest."""
     try:
         description_of(target).unlink(missing_ok=True)
         partial = target.with_name(f".{target.name}.part")
