@@ -135,12 +135,11 @@ def test_functions_of_the_installed_framework():
 )
 def test_data_sink(target, jit_level, wanted, sinks):
     from csd.config import defaults
-    from csd.runtime import Runtime
-    from csd.training.loop import _Run
+    from csd.training import run
 
     config = defaults()
-    config.runtime.update(jit_level=jit_level, data_sink=wanted, output_dir="run")
-    assert _Run(config, Runtime(target)).sinks() is sinks
+    config.runtime.update(jit_level=jit_level, data_sink=wanted, device_target=target)
+    assert run.sinks(config) is sinks
 
 
 def test_validation_needs_more_than_one_size(tmp_path):

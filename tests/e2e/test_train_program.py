@@ -1,17 +1,43 @@
 """train.py as a user meets it: interrupted, resumed, out of disk."""
 
+import os
 import resource
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from csd.checkpoints import load_checkpoint
 
 pytestmark = pytest.mark.flaky(reruns=1)  # signals meet a busy machine's timing
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _step(folder):
     return load_checkpoint(folder / "last.ckpt").meta["progress"]["step"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True], ids=["output", "output and errors"])
+def test_reader_goes_away(recipe, rows, tmp_path, both):
+    """`train.py | head -1`: the run goes on to its end without printing, and saves."""
+    file, options = recipe
+    folder = tmp_path / "run"
+    command = [sys.executable, ROOT / "train.py", "--config", file, "--device_target=CPU", *options,
+               "--train.epochs=2", "--train.steps_per_epoch=3",
+               "--train.validate_every=1"]  # fmt: skip
+    read, write = os.pipe()
+    errors = write if both else subprocess.DEVNULL
+    program = subprocess.Popen([str(word) for word in command], stdout=write, stderr=errors)
+    os.close(write)
+    with os.fdopen(read) as reader:
+        assert reader.readline()
+    assert program.wait(120) == 0
+    assert _step(folder) == 6
+    assert [int(row["step"]) for row in rows(folder)] == list(range(1, 7))
+    assert (folder / "best.ckpt").is_file()
 
 
 @pytest.mark.slow

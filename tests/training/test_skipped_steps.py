@@ -13,14 +13,14 @@ def run_flags(settings, run, monkeypatch):
     """Function: a run whose steps end with these flags, and train nothing."""
     from mindspore import Tensor
 
-    from csd.training import loop
+    from csd.training import trainer
 
     def start(flags):
-        def outputs(_self):
+        def outputs(_run):
             for flag in flags:
                 yield Tensor(np.array([4.0, 0.0, 4.0, 0.0, flag], np.float32))
 
-        monkeypatch.setattr(loop._Run, "outputs", outputs)
+        monkeypatch.setattr(trainer, "step_outputs", outputs)
         options = ["--train.epochs=1", f"--train.steps_per_epoch={len(flags)}"]
         return run(settings(*options))
 

@@ -19,9 +19,11 @@ def main(argv: Sequence[str]) -> int:
     config.runtime.output_dir = output_dir(config)
 
     from csd import runtime
+    from csd.pipes import readers_may_leave
 
     runtime.prepare_environment()  # before anything imports MindSpore
     from csd.training import train
 
-    train(config)
+    with readers_may_leave():
+        train(config)
     return 0

@@ -1,9 +1,10 @@
-"""PSNR-Y of every trained width on the validation photographs, split over the ranks."""
+"""PSNR-Y of every trained width on the validation images, split over the ranks."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from easydict import EasyDict
 
 from csd.data import Pair, open_store
 from csd.evaluation import validate
@@ -13,7 +14,7 @@ from csd.runtime import Runtime
 
 
 class Validation:
-    """Photographs decoded once, one compiled graph a width."""
+    """Images decoded once, one compiled graph a width."""
 
     def __init__(
         self,
@@ -29,8 +30,19 @@ class Validation:
         self.index = {pair.name: i for i, pair in enumerate(self.pairs)}
         self.runners = {width: make_runner(net, width) for width in widths}
 
+    def is_due(self, step: int, train: EasyDict) -> bool:
+        """Whether to validate after `step`: every `train.validate_every` epochs, and at the end."""
+        epoch, rest = divmod(step, train.steps_per_epoch)
+        return rest == 0 and (epoch % train.validate_every == 0 or epoch == train.epochs)
+
+    @staticmethod
+    def mean_of_students(scores: dict[float, float]) -> float:
+        """What decides which checkpoint is the best; the teacher's where there is no student."""
+        students = [score for width, score in scores.items() if width < 1.0] or [scores[1.0]]
+        return sum(students) / len(students)
+
     def run(self) -> dict[float, float]:
-        """Width -> mean PSNR-Y in dB over all ranks' photographs."""
+        """Width -> mean PSNR-Y in dB over all ranks' images."""
         training = self.net.training
         self.net.set_train(False)
         scores = {}

@@ -1,0 +1,178 @@
+"""Everything that a run consists of, built before its first step."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mindspore as ms
+from easydict import EasyDict
+
+from csd import runtime as rt
+from csd.data import Store, find_pairs, open_store, train_dataset
+from csd.errors import InputError
+from csd.nets import SlimmableSR
+from csd.training.build import (
+    check_settings,
+    create_network,
+    create_step,
+    step_state,
+    trained_widths,
+)
+from csd.training.folder import Progress, newest_good, prepare_folder, restore_run, share_run
+from csd.training.profile import UNPROFILED, profiled
+from csd.training.step import CSDTrainOneStep
+from csd.training.validation import Validation
+
+
+@dataclass
+class Run:
+    """The parts of a run.
+
+    Attributes:
+        folder: the run folder; rank 0 alone writes to it.
+        widths: the trained widths, the widest first.
+        state: what decides the next step beside the weights, by its name in a checkpoint.
+        store: the training images.
+        progress: where the run is; the trainer moves it.
+        validation: None where `train.validate_every` is 0.
+    """
+
+    config: EasyDict
+    device: rt.Runtime
+    folder: Path
+    net: SlimmableSR
+    widths: list[float]
+    step: CSDTrainOneStep
+    state: dict[str, ms.Parameter]
+    store: Store
+    progress: Progress
+    validation: Validation | None
+
+    @property
+    def main(self) -> bool:
+        """Whether this is rank 0, which writes and prints."""
+        return self.device.rank == 0
+
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.config.train.epochs * self.config.train.steps_per_epoch
+
+
+def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
+    """Check the settings, find the images, prepare device and folder, and load what was saved.
+
+    Args:
+        held: is given the lock of the run folder.
+
+    Raises:
+        InputError: wrong settings or input, before anything is written over.
+    """
+    check_settings(config)
+    pairs = _find_data(config)
+    if not config.runtime.distributed:
+        held.enter_context(prepare_folder(config))  # errors before MindSpore is loaded
+    device = rt.setup(
+        config.runtime.device_target,
+        seed=config.train.seed,
+        distributed=config.runtime.distributed,
+        jit_level=config.runtime.jit_level,
+        precision_mode=config.runtime.precision_mode,
+    )
+    config.runtime.device_target = device.device_target  # what `auto` was
+    main = device.rank == 0
+    if config.runtime.distributed and main:
+        held.enter_context(prepare_folder(config))
+    sinks(config)
+    scale, cache = config.model.scale, config.data.cache_dir or None
+    checkpoint = _checkpoint(config) if main and config.train.resume else None
+    net, widths = create_network(config), trained_widths(config)
+    store = open_store(
+        pairs["train"], scale, cache, role="train", lr_patch=config.data.lr_patch, progress=main
+    )
+    step = create_step(config, net, device)
+    state = step_state(step)
+    progress = restore_run(checkpoint, config, net, state) if checkpoint else Progress()
+    progress = share_run(device, net, state, progress)
+    validation = None
+    if config.train.validate_every:
+        validation = Validation(net, widths, pairs["val"], scale, cache, device)
+    folder = Path(config.runtime.output_dir)
+    return Run(config, device, folder, net, widths, step, state, store, progress, validation)
+
+
+def _find_data(config: EasyDict) -> dict[str, list]:
+    """Images to train on and to validate with; errors come before MindSpore is loaded."""
+    data, scale = config.data, config.model.scale
+    val_dir = data.val_dir or None
+    found = {
+        split: find_pairs(data.data_dir, scale, data.layout, split, val_dir, data.lr)
+        for split in ("train", "val")
+        if split == "train" or config.train.validate_every
+    }
+    return {**found, "val": found.get("val", [])[: data.val_images]}
+
+
+def _checkpoint(config: EasyDict):
+    folder = config.runtime.output_dir
+    checkpoint = newest_good(Path(folder))
+    if checkpoint is None:
+        print(f"no checkpoint in {folder} to go on from: starting with the first step", flush=True)
+    return checkpoint
+
+
+def sinks(config: EasyDict) -> bool:
+    """Whether batches are queued on the device (`runtime.device_target`), which a CPU cannot.
+
+    On Ascend only with jit_level O2, whose graph engine runs the step, queue included, as one
+    graph on the device. At the other levels the host launches every kernel and is there to
+    hand over the batch.
+    """
+    wanted, target = config.runtime.data_sink, config.runtime.device_target
+    if wanted == "true" and target == "CPU":
+        raise InputError("runtime.data_sink=true: the CPU has no sink; leave it at default")
+    if wanted != "default":
+        return wanted == "true"
+    return target == "GPU" or (target == "Ascend" and config.runtime.jit_level == "O2")
+
+
+def step_outputs(run: Run) -> Iterator[ms.Tensor]:
+    """Run the steps that are left; what each returns, float32 (5,), still on the device.
+
+    Some of them are watched by the profiler of rank 0 (`runtime.profile_steps`).
+    """
+    watched = run.main and run.total - run.progress.step > UNPROFILED
+    steps = run.config.runtime.profile_steps if watched else 0
+    return profiled(_steps(run), run.folder / "profile", steps)
+
+
+def _steps(run: Run) -> Iterator[ms.Tensor]:
+    train, data, done = run.config.train, run.config.data, run.progress
+    left = run.total - done.step
+    dataset = train_dataset(
+        run.store,
+        lr_patch=data.lr_patch,
+        batch_size=train.batch_size,
+        steps=left,
+        seed=train.seed,
+        start_step=done.step,
+        start_samples=done.samples,
+        rank=run.device.rank,
+        ranks=run.device.ranks,
+        negatives=run.config.loss.negatives if train.method == "csd" else 0,
+        augment=data.augment,
+        workers=data.workers,
+    )
+    try:
+        if sinks(run.config):
+            sink = ms.data_sink(run.step, dataset)
+            for _ in range(left):
+                yield sink()
+        else:
+            for batch in dataset.create_tuple_iterator(num_epochs=1, do_copy=False):
+                yield run.step(*batch)
+    except RuntimeError:
+        if run.store.failure is None:
+            raise
+        raise run.store.failure from None
