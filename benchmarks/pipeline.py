@@ -2,25 +2,24 @@
 
     python benchmarks/pipeline.py [--data_dir PHOTOS] [--quick] [--output FILE.md]
 
-Two sizes of photographs: those of --data_dir (or generated ones, 1024 x 768) and generated ones of
+Two sizes of images: those of --data_dir (or generated ones, 1024 x 768) and generated ones of
 DIV2K's size, 2040 x 1356. Three readers, batch 16, LR patch 48, flips and transposition:
 
 - ours, through `mindspore.dataset`;
 - PyTorch over PNG: decode the same HR files, and LR files, crop;
-- PyTorch over arrays: unpickle HR and LR (one pickle a picture), crop.
+- PyTorch over arrays: one memory-mapped .npy an image, HR and LR, opened for each crop.
 
-Cold is one pass, a crop of every photograph, after its files (ours: the packs) were dropped from
-the system's file cache. Warm is a long stream out of the file cache; PyTorch's DataLoader runs with
-0 and with 2 worker processes, and the faster of the two counts. Building the packs, which happens
-once for a folder of photographs, is counted on its own. All are medians of several repeats.
+Cold is one pass, a crop of every image, after its files were dropped from the system's file cache.
+Warm is a long stream out of the file cache; PyTorch's DataLoader runs with 0 and with 2 worker
+processes, and the faster of the two counts. Filling the image cache, which happens once for a
+folder of images, is counted on its own. All are medians of several repeats.
 
-Memory is that of a process which streams from 50 and from 500 photographs: `anonymous` is its own,
-`mapped` are pages of the packs, which the system shares and takes back at need.
+Memory is that of a process which streams from 50 and from 500 images: `anonymous` is its own,
+`mapped` are pages of files.
 """
 
 import argparse
 import os
-import pickle
 import shutil
 import statistics
 import subprocess
@@ -36,9 +35,9 @@ BATCH, LR_PATCH = 16, 48
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data_dir", type=Path, help="folder of about 50 HR photographs")
+    parser.add_argument("--data_dir", type=Path, help="folder of about 50 HR images")
     parser.add_argument("--work_dir", type=Path, help="scratch space, some GB (default: temporary)")
-    parser.add_argument("--quick", action="store_true", help="fewer photographs and repeats")
+    parser.add_argument("--quick", action="store_true", help="fewer images and repeats")
     parser.add_argument("--output", type=Path, help="also write the tables to this file")
     parser.add_argument("--memory_of", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -64,7 +63,7 @@ def speed_table(args, scratch: Path) -> str:
         f"Pairs per second, cold / warm; batch {BATCH}, LR patch {LR_PATCH};"
         f" {os.cpu_count()} cores; medians of {repeats}.",
         "",
-        "| photographs | scale | packing, photographs/s | ours | PyTorch, PNG | PyTorch, arrays"
+        "| images | scale | decoding, images/s | ours | PyTorch, PNG | PyTorch, arrays"
         " | warm: ours / PNG | ours / arrays |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
@@ -117,7 +116,7 @@ def pairs_per_second(batches, skip: int) -> float:
 
 
 def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, float, float]:
-    """(photographs packed a second, pairs a second cold, pairs a second warm)."""
+    """(images decoded into the cache a second, pairs a second cold, pairs a second warm)."""
     from csd.data import open_store, sample_batch, train_dataset
 
     building, cold = [], []
@@ -135,8 +134,7 @@ def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, f
     next(iter(stream(1, 0)))  # loads the framework
     passes = -(-len(pairs) // BATCH)
     for seed in range(repeats):
-        store.release()  # the system keeps pages that somebody maps
-        drop_from_file_cache(cache.rglob("*.u8"))
+        drop_from_file_cache(cache.rglob("*.npy"))
         start = time.perf_counter()
         for step in range(passes):
             sample_batch(
@@ -172,25 +170,24 @@ def measure_torch(
 
     cv2.setNumThreads(0)
     folder.mkdir(parents=True)
-    pngs, pickles = [], []
+    pngs, arrays = [], []
     for number, pair in enumerate(pairs):
         hr, lr = load_pair(pair, scale)
         png = folder / f"{number}.png"
         cv2.imwrite(str(png), lr[:, :, ::-1])
         pngs.append((str(pair.hr), str(png)))
-        pickles.append((folder / f"{number}hr.pkl", folder / f"{number}lr.pkl"))
-        for image, path in zip((hr, lr), pickles[-1], strict=True):
-            path.write_bytes(pickle.dumps(image, pickle.HIGHEST_PROTOCOL))
+        arrays.append((folder / f"{number}hr.npy", folder / f"{number}lr.npy"))
+        for image, path in zip((hr, lr), arrays[-1], strict=True):
+            np.save(path, image)
 
     def read_png(path: str):
         return cv2.imread(path)[:, :, ::-1]
 
     def read_array(path: Path):
-        with path.open("rb") as file:
-            return pickle.load(file)
+        return np.load(path, mmap_mode="r")
 
     class Crops(Dataset):
-        """Crops of the photographs in turn; a photograph is read anew for each."""
+        """Crops of the images in turn; an image is opened anew for each."""
 
         def __init__(self, read, files, count):
             self.read, self.files, self.count = read, files, count
@@ -236,7 +233,7 @@ def measure_torch(
         ]
         return statistics.median(cold), max(warm)
 
-    return rates(read_png, pngs, 16), rates(read_array, pickles, 60)
+    return rates(read_png, pngs, 16), rates(read_array, arrays, 60)
 
 
 def memory_table(args, scratch: Path) -> str:
@@ -244,9 +241,9 @@ def memory_table(args, scratch: Path) -> str:
     given = sorted(args.data_dir.rglob("*.png")) if args.data_dir else []
     given = given or sorted(generate(scratch / "few", 8 if args.quick else 50, 1024, 768).iterdir())
     lines = [
-        f"Memory while streaming x4 pairs from 1024-pixel photographs, {BATCH} a batch, MiB.",
+        f"Memory while streaming x4 pairs from 1024-pixel images, {BATCH} a batch, MiB.",
         "",
-        "| photographs | packs on disk | anonymous | mapped, peak | total, peak |",
+        "| images | cache on disk | anonymous | mapped, peak | total, peak |",
         "|---|---|---|---|---|",
     ]
     for count in counts:
@@ -283,7 +280,7 @@ def report_memory(folder: Path) -> int:
             key, _, value = line.partition(":")
             if key in peaks:
                 peaks[key] = max(peaks[key], int(value.split()[0]) / 1024)
-    disk = sum(path.stat().st_size for path in folder.rglob("*.u8")) / 2**20
+    disk = sum(path.stat().st_size for path in folder.rglob("*.npy")) / 2**20
     print(*(f"{n:.0f}" for n in (disk, peaks["RssAnon"], peaks["RssFile"], peaks["VmRSS"])))
     return 0
 

@@ -116,7 +116,6 @@ def sample_batch(
         lr_crop, hr_crop = store.crops(image, top, left, lr_patch)
         _copy_view(lr_crop, lr[slot], view)
         _copy_view(hr_crop, hr[slot], view)
-    store.trim()
     if not negatives:
         return lr, hr
     return lr, hr, lr[draw_negatives(batch_size, negatives, seed, step, rank)]

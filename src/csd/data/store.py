@@ -1,77 +1,58 @@
-"""The training photographs, decoded once: memory-mapped HR and LR pixels in the cache folder."""
+"""The training images, decoded once: aligned HR and LR pixels out of the image cache."""
 
-import hashlib
-import json
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from csd.data.cache import ImageCache, Source, open_cache
 from csd.data.images import read_image
 from csd.data.imresize import imresize_bicubic, modcrop
 from csd.data.layouts import Pair, check_pair, fitted_size
-from csd.data.packs import Pack, open_pack
 from csd.errors import CSDError, InputError
 from csd.runtime import cache_folder
 
-# How much of the mapped pixels may stay in our memory; below it, nothing is mapped twice.
-RESIDENT_BYTES = 128 << 20
-
 
 class Store:
-    """Aligned pictures: `lr(i)` uint8 (3, h, w) and `hr(i)` uint8 (3, s*h, s*w), copies.
+    """Aligned images: `lr(i)` uint8 (3, h, w) and `hr(i)` uint8 (3, s*h, s*w), copies.
 
     Attributes:
-        names: of the photographs, in order.
+        names: of the images, in order.
         scale: s.
-        sizes: int64 (n, 2), height and width of every LR picture.
+        sizes: int64 (n, 2), height and width of every LR image.
         failure: what ended the making of batches, for who reads them; else None.
     """
 
-    def __init__(self, names: Sequence[str], scale: int, hr: Pack, lr: Pack, sizes: np.ndarray):
+    def __init__(
+        self, names: Sequence[str], scale: int, hr: ImageCache, lr: ImageCache, sizes: np.ndarray
+    ):
         self.names = list(names)
         self.scale = scale
         self.sizes = sizes
         self._hr, self._lr = hr, lr
-        self._resident = _mapped_bytes()
         self.failure: CSDError | None = None  # why a batch could not be made
 
     def __len__(self) -> int:
         return len(self.names)
 
     def lr(self, index: int) -> np.ndarray:
-        return self._lr.crop(index, 0, 0, *self.sizes[index].tolist())
+        height, width = self.sizes[index].tolist()
+        return np.array(self._lr.planes(index)[:, :height, :width])
 
     def hr(self, index: int) -> np.ndarray:
-        return self._hr.crop(index, 0, 0, *(self.sizes[index] * self.scale).tolist())
+        height, width = (self.sizes[index] * self.scale).tolist()
+        return np.array(self._hr.planes(index)[:, :height, :width])
 
     def crops(self, index: int, top: int, left: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
-        """An LR crop uint8 (3, p, p) at (top, left) and the HR crop (3, s*p, s*p) that it shows."""
-        s = self.scale
-        lr = self._lr.crop(index, top, left, patch, patch)
-        return lr, self._hr.crop(index, top * s, left * s, patch * s, patch * s)
+        """An LR crop uint8 (3, p, p) at (top, left) and the HR crop (3, s*p, s*p) that it shows.
 
-    def trim(self) -> None:
-        """Keep resident memory bounded however many photographs were visited; cheap, call it often.
-
-        Pages of a mapped file count as ours once touched, and the system maps many around each:
-        what we hold is asked from it, not estimated.
+        Read-only views of files that are mapped as long as these are referred to; the crop must lie
+        inside.
         """
-        if _mapped_bytes() - self._resident > RESIDENT_BYTES:
-            self.release()
-
-    def release(self) -> None:
-        """Give all mapped memory back; the store stays open."""
-        self._hr.release()
-        self._lr.release()
-        self._resident = _mapped_bytes()
-
-
-def _mapped_bytes() -> int:
-    """Resident pages of files that this process maps: /proc/self/statm, proc(5)."""
-    with Path("/proc/self/statm").open("rb") as file:
-        return int(file.read().split()[2]) * mmap.PAGESIZE
+        s = self.scale
+        lr = self._lr.planes(index)[:, top : top + patch, left : left + patch]
+        hr = self._hr.planes(index)[:, top * s : (top + patch) * s, left * s : (left + patch) * s]
+        return lr, hr
 
 
 def open_store(
@@ -83,7 +64,7 @@ def open_store(
     lr_patch: int = 1,
     progress: bool = True,
 ) -> Store:
-    """Open the decoded photographs; decode those that are new or changed since the last time.
+    """Open the decoded images; decode those that are new or changed since the last time.
 
     HR pixels are kept once for all scales. LR is decoded, or made from the cropped HR with
     `imresize_bicubic`. All sizes are checked from the files' headers before anything is decoded.
@@ -91,8 +72,8 @@ def open_store(
     Args:
         pairs: from `find_pairs`.
         cache_dir: see `runtime.cache_folder`; the files go to its folder `images`.
-        role: what the pairs are, `train` or `val`: one cache for each, of one folder.
-        lr_patch: the crop that must fit into every LR picture.
+        role: what the pairs are, `train` or `val`, for the progress bar.
+        lr_patch: the crop that must fit into every LR image.
         progress: show a bar on standard error, where that is a terminal.
 
     Raises:
@@ -100,15 +81,12 @@ def open_store(
         WorkError: the cache cannot be written.
     """
     if not pairs:
-        raise InputError("there are no photographs to train on; check data_dir")
+        raise InputError("there are no images to train on; check data_dir")
     folder = cache_folder(cache_dir) / "images"
     sizes = np.array([check_pair(pair, scale, lr_patch) for pair in pairs], np.int64)
-
-    hr_sources = [_signature(pair.hr) for pair in pairs]
-    hr = open_pack(
+    hr = open_cache(
         folder,
-        _key("hr", role, 0, [pair.hr for pair in pairs]),
-        hr_sources,
+        [Source(pair.hr) for pair in pairs],
         lambda i: read_image(pairs[i].hr),
         f"decoding HR ({role})",
         progress,
@@ -120,14 +98,9 @@ def open_store(
             return read_image(file)
         return imresize_bicubic(modcrop(hr.image(index), scale), 1 / scale)
 
-    lr_sources = [
-        _signature(pair.lr) if pair.lr else [*source, "bicubic"]
-        for pair, source in zip(pairs, hr_sources, strict=True)
-    ]
-    lr = open_pack(
+    lr = open_cache(
         folder,
-        _key("lr", role, scale, [pair.lr or pair.hr for pair in pairs]),
-        lr_sources,
+        [Source(p.lr) if p.lr else Source(p.hr, f"bicubic x{scale}") for p in pairs],
         load_lr,
         f"{'decoding' if pairs[0].lr else 'making'} LR ({role})",
         progress,
@@ -135,18 +108,4 @@ def open_store(
     # The decoded sizes count: a header may say otherwise.
     for index, pair in enumerate(pairs):
         sizes[index] = fitted_size(pair, hr.sizes[index], lr.sizes[index], scale)
-    store = Store([pair.name for pair in pairs], scale, hr, lr, sizes)
-    store.release()
-    return store
-
-
-def _signature(path: Path) -> list:
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
-
-
-def _key(kind: str, role: str, scale: int, files: Sequence[Path]) -> str:
-    """One pack per role and folders: a changed set of files refreshes it, nothing piles up."""
-    folders = sorted({str(file.resolve().parent) for file in files})
-    digest = hashlib.sha256(json.dumps([kind, role, scale, folders]).encode()).hexdigest()[:16]
-    return f"{kind}-{role}-x{scale}-{digest}" if scale else f"{kind}-{role}-{digest}"
+    return Store([pair.name for pair in pairs], scale, hr, lr, sizes)
