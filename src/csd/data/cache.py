@@ -89,7 +89,7 @@ class ImageCache:
         try:
             mapped = file.map()
             if not self._verified[index]:
-                self._verified[index] = zlib.crc32(mapped) == file.digest
+                self._verified[index] = zlib.crc32(mapped.data) == file.digest
         except (OSError, ValueError):  # it is gone, or shorter than it was
             self._verified[index] = False
         if not self._verified[index]:
@@ -111,7 +111,7 @@ class ImageCache:
                 raise OSError("the image is another one now")
             temporary.replace(file.path)
             mapped = file.map()
-            if zlib.crc32(mapped) != file.digest:
+            if zlib.crc32(mapped.data) != file.digest:
                 raise OSError("its disk does not keep what is written")
         except (OSError, ValueError) as error:
             temporary.unlink(missing_ok=True)
@@ -194,7 +194,7 @@ def open_cache(
                 f"the image cache {folder} cannot be written: {error.strerror or error};"
                 " give another cache_dir"
             ) from error
-    return ImageCache(files, sources, load)
+    return ImageCache([file for file in files if file], sources, load)
 
 
 def _find(folder: Path, names: Sequence[tuple[str, str]]) -> list[_File | None]:

@@ -16,6 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -100,7 +101,7 @@ class Processes:
 
     def __init__(self, job: Job, mark: str):
         self._job, self._mark = job, mark
-        self.msrun: subprocess.Popen | None = None
+        self.msrun: subprocess.Popen[bytes]
         self.rank_of: dict[int, int] = {}
         self.scheduler: psutil.Process | None = None
 
@@ -198,7 +199,8 @@ class _Follower:
     """Copies a growing text file to standard output."""
 
     def __init__(self, path: Path):
-        self._path, self._file = path, None
+        self._path = path
+        self._file: TextIO | None = None
 
     def copy(self) -> None:
         """What is new; nothing where the file is not there yet."""

@@ -11,6 +11,7 @@ from csd.training.pending import PendingLosses
 from csd.training.policy import CheckpointPolicy
 from csd.training.report import RunReport
 from csd.training.run import Run, build_run, step_outputs
+from csd.training.validation import Validation
 
 
 def train(config: EasyDict) -> Path:
@@ -62,7 +63,7 @@ def _train(run: Run, stop: StopRequest) -> None:
                 if signum:  # a second signal must not lose the step
                     checkpoint.save()
                 with checkpoint.saving_on_failure():
-                    _validate(run, report, checkpoint)
+                    _validate(run, validation, report, checkpoint)
 
             if signum or progress.step == run.total or (checkpoint.due and losses.updated):
                 checkpoint.save()
@@ -70,10 +71,12 @@ def _train(run: Run, stop: StopRequest) -> None:
                 _stop(run, signum)
 
 
-def _validate(run: Run, report: RunReport, checkpoint: CheckpointPolicy) -> None:
+def _validate(
+    run: Run, validation: Validation, report: RunReport, checkpoint: CheckpointPolicy
+) -> None:
     """PSNR-Y of every width; best.ckpt where the students' mean is at its best."""
-    scores = run.validation.run()
-    mean = run.validation.mean_of_students(scores)
+    scores = validation.run()
+    mean = validation.mean_of_students(scores)
     better = mean > run.progress.best_psnr
     if better:
         run.progress.best_psnr = mean
