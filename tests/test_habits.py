@@ -12,7 +12,6 @@ LINES, PARAMETERS = 50, 8
 # What was longer when this test began, by module and function: these lists only shrink.
 LONG = {
     "app/page:build_page": 61,
-    "cli/evaluate:main": 65,
     "cli/infer:main": 87,
     "data/pipeline:train_dataset": 62,
 }

@@ -12,7 +12,7 @@ from csd.errors import run_main
 
 
 def main(_argv: Sequence[str]) -> int:
-    """Run the program; see `--help`."""
+    """Write the graphs that come with the package."""
     from csd import runtime
 
     runtime.setup("CPU")
