@@ -79,7 +79,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             "convert it with tools/convert.py"
         )
     meta = read_meta(path, entries)
-    params, train_state = {}, {}
+    params: dict[str, Any] = {}
+    train_state: dict[str, Any] = {}
     for name, value in entries.items():
         if name == _META:
             continue
@@ -99,7 +100,8 @@ def read_ms_file(path: Path) -> dict[str, np.ndarray | str]:
         if not looks_like_ms_checkpoint(file.read(64)):
             raise InputError(f"{path} is not a MindSpore checkpoint")
         file.seek(0)
-        values, digests = {}, {}
+        values: dict[str, Any] = {}
+        digests: dict[str, str] = {}
         for entry in read_entries(path, file):
             values[entry.name], digests[entry.name] = entry.value, entry.sha256
     if _DIGEST in values:
@@ -121,7 +123,7 @@ def is_own(entries: Mapping[str, np.ndarray | str]) -> bool:
 
 def read_meta(path: Path, entries: Mapping[str, np.ndarray | str]) -> dict[str, Any]:
     """The metadata among the entries of our checkpoint; InputError for another version's."""
-    meta = json.loads(entries[_META])
+    meta = json.loads(str(entries[_META]))
     if meta.get("format") != FORMAT or meta.get("version") != VERSION:
         raise InputError(
             f"{path} has format {meta.get('format')!r} version {meta.get('version')!r}, expected "
@@ -169,7 +171,7 @@ def open_input(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def write_with_digest(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_with_digest(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file of weights atomically, its `.sha256` beside it.
 
     `write` gets a temporary file in the same folder, which is flushed to the disk and renamed.

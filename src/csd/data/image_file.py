@@ -31,7 +31,8 @@ class ImageFile:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width)"""
-        return self.pixels.shape[:2]
+        height, width = self.pixels.shape[:2]
+        return height, width
 
     def planes(self) -> np.ndarray:
         """Pixels and alpha in one array, (H, W) or (H, W, C)."""

@@ -146,7 +146,8 @@ def load_pair(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
         hr = np.ascontiguousarray(hr[: h * scale, : w * scale])
         return hr, imresize_bicubic(hr, 1 / scale)
     lr = read_image(pair.lr)
-    h, w = fitted_size(pair, hr.shape[:2], lr.shape[:2], scale)
+    (height, width), (low, narrow) = hr.shape[:2], lr.shape[:2]
+    h, w = fitted_size(pair, (height, width), (low, narrow), scale)
     return (
         np.ascontiguousarray(hr[: h * scale, : w * scale]),
         np.ascontiguousarray(lr[:h, :w]),

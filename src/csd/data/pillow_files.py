@@ -63,7 +63,8 @@ def cmyk_to_rgb(planes: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, list
     notes = []
     if planes.dtype == np.uint16:
         planes, notes = (planes >> 8).astype(np.uint8), ["CMYK is converted with 8 bits a channel"]
-    image = Image.frombytes("CMYK", planes.shape[1::-1], np.ascontiguousarray(planes).tobytes())
+    height, width = planes.shape[:2]
+    image = Image.frombytes("CMYK", (width, height), np.ascontiguousarray(planes).tobytes())
     if icc:
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc))

@@ -96,7 +96,7 @@ def export_network(
     _check_format(file_format, sizes)
     dense = dense_network(net, width)
     written = []
-    for size in sizes or [None]:
+    for size in sizes or (None,):
         label = "x".join(map(str, size)) if size else "dynamic"
         stem = f"{net.name}_x{net.scale}_w{width:g}_{label}"
         target = Path(output_dir) / f"{stem}.{file_format.lower()}"

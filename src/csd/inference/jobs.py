@@ -29,7 +29,7 @@ class Job:
         return all(path.is_file() for path in self.outputs())
 
 
-def printable(path: str | Path) -> str:
+def printable(path: object) -> str:
     """A path as text that any terminal takes: names on disk may be any bytes."""
     return str(path).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
 

@@ -59,10 +59,9 @@ def run_ensemble(run: Runner, x: np.ndarray) -> np.ndarray:
 
 def _run_views(runs: Sequence[Runner], x: np.ndarray) -> np.ndarray:
     """Mean over the first views of x, each by its own runner."""
-    total = None
+    total: Any = 0.0
     for run, view in zip(runs, _VIEWS, strict=False):
-        y = _inverse_dihedral(run(_dihedral(x, *view)), *view)
-        total = y.astype(np.float64) if total is None else total + y
+        total = total + _inverse_dihedral(run(_dihedral(x, *view)), *view).astype(np.float64)
     return (total / len(runs)).astype(np.float32)
 
 

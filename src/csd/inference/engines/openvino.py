@@ -21,7 +21,7 @@ def compile_model(model: bytes | Path) -> Compiled:
     """
     core = _core()
     threads = os.environ.get("OMP_NUM_THREADS", "")
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     if threads.isdecimal() and int(threads):
         settings["INFERENCE_NUM_THREADS"] = int(threads)
     try:
