@@ -16,7 +16,11 @@ from typing import NoReturn
 
 from csd.files import remove_unfinished
 
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+_WORDS: dict[int, str] = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "hung up",
+}
 
 
 def end(signum: int = signal.SIGINT) -> NoReturn:

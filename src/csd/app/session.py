@@ -138,8 +138,8 @@ class Session:
             f"PNG of {target.stat().st_size / MEGABYTE:.1f} MB",
         ]
         size = _preview_size(restored)
-        pictures = [_preview(p, size) for p in (photo, restored)]
-        return Answer(*pictures, target, "; ".join([", ".join(facts), *photo.notes]))
+        before, after = _preview(photo, size), _preview(restored, size)
+        return Answer(before, after, target, "; ".join([", ".join(facts), *photo.notes]))
 
 
 def _plain(name: str) -> str:

@@ -23,7 +23,7 @@ from csd.errors import InputError, WorkError
 
 TOLERANCE = 1e-3  # on 0..255 for images, relative to the largest activation for VGG
 
-_Writer = Callable[[Path, dict[str, np.ndarray], Mapping[str, Any]], None]
+_Writer = Callable[[Path, dict[str, np.ndarray], dict[str, Any]], None]
 
 
 def convert(

@@ -52,6 +52,8 @@ def write_entry(file: BinaryIO, name: str, value: np.ndarray | str) -> str:
 
     Raises TypeError for an array whose dtype MindSpore's format has no name for.
     """
+    kind: str | None
+    shape: tuple[int, ...]
     if isinstance(value, str):
         array, kind, shape = np.array(value), "str", (0,)
     else:

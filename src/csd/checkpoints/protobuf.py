@@ -6,11 +6,12 @@ wrote it.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def fields(message: bytes | memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(message: bytes | memoryview) -> Iterator[tuple[int, Any]]:
     """(number, value) of every field: an int, or for counted and fixed-size ones their bytes.
 
     Raises ValueError where the bytes are no message, or end early.

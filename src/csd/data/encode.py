@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -81,6 +81,7 @@ def write_strips(
 def _unusual_colour(photo: ImageFile) -> str:
     """The PNG chunks that make the colours other than sRGB, by name; empty where none does."""
     chunks = dict(photo.png_colour)
+    odd: list[bytes]
     if chunks.get(b"cICP", _SRGB_CICP) != _SRGB_CICP:
         odd = [kind for kind in (b"cICP", b"mDCV", b"cLLI") if kind in chunks]
     elif photo.icc or b"cICP" in chunks or b"sRGB" in chunks:
@@ -106,7 +107,8 @@ def _fitting(photo: ImageFile, suffix: str) -> tuple[ImageFile, list[str]]:
     for name, data in (("EXIF", photo.exif), ("XMP", photo.xmp)):
         if len(data or b"") > _LONGEST_METADATA.get(kind, _MAX_METADATA):
             notes.append(f"{kind} does not hold {name} data of its length; --format png keeps it")
-            photo = replace(photo, **{name.lower(): None})
+            dropped: dict[str, Any] = {name.lower(): None}
+            photo = replace(photo, **dropped)
     return photo, notes
 
 

@@ -156,7 +156,8 @@ def exif_dpi(block: bytes) -> tuple[float, float] | None:
                 (unit,) = struct.unpack_from(order + "H", block, place)
     except struct.error:
         return None
-    return to_dpi(*(found[tag] for tag in sorted(found)), unit) if len(found) == 2 else None
+    across, down = found.get(_X_RESOLUTION), found.get(_Y_RESOLUTION)
+    return None if across is None or down is None else to_dpi(across, down, unit)
 
 
 def turned_dpi(dpi: Sequence[float] | None, orientation: int) -> tuple[float, float] | None:

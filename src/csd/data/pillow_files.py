@@ -9,7 +9,7 @@ import io
 import struct
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -52,7 +52,8 @@ def _metadata(image: Image.Image) -> dict:
     info, dpi = image.info, image.info.get("dpi")
     if image.format in ("JPEG", "MPO"):  # Pillow invents 72 where the file says nothing
         unit = info.get("jfif_unit", 0) + 1  # inches are 1 in JFIF and 2 in EXIF
-        dpi = to_dpi(*info.get("jfif_density", (0, 0)), unit)
+        x, y = info.get("jfif_density", (0, 0))
+        dpi = to_dpi(x, y, unit)
     elif dpi:
         dpi = to_dpi(*dpi)
     return {"exif": info.get("exif"), "xmp": info.get("xmp"), "dpi": dpi}
@@ -69,7 +70,7 @@ def cmyk_to_rgb(planes: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, list
         with contextlib.suppress(ImageCms.PyCMSError, OSError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             target = ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB") or image
     return np.asarray(image.convert("RGB")), notes
 
 
@@ -104,7 +105,8 @@ def read_pillow(file: BinaryIO, path: Path, kind: str) -> ImageFile:
             notes.append(_SEVERAL)
         orientation = 1 if kind == "TIFF" else _orientation(image)
         if kind == "TIFF":  # Pillow would turn it, and knows fewer orientations than there are
-            image._exif, image.tag_v2[274] = None, 1
+            tiff: Any = image
+            tiff._exif, tiff.tag_v2[274] = None, 1
         image.load()
         icc = image.info.get("icc_profile")
         planes = planes_of(image, icc)

@@ -127,8 +127,8 @@ def _read_text(parts: _Parts, kind: bytes, data: bytes) -> None:
         text = rest[2:].split(b"\0", 2)[-1]  # behind the language and the translated keyword
         parts.xmp = _inflate(text) if rest[:1] == b"\1" else text
     elif keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
-        text = _inflate(rest[1:]) if kind == b"zTXt" else rest
-        words = (text or b"").split(None, 2)  # its name, its length, hexadecimal digits
+        profile = _inflate(rest[1:]) if kind == b"zTXt" else rest
+        words = (profile or b"").split(None, 2)  # its name, its length, hexadecimal digits
         digits = _HEXADECIMAL.sub(b"", words[2]) if len(words) == 3 else b""
         parts.exif = bytes.fromhex(digits[: len(digits) // 2 * 2].decode()) or parts.exif
 

@@ -1,6 +1,7 @@
 """Arithmetic on stored samples: unpacking bits, full range, straight alpha, strips."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,8 @@ def unpack_bits(rows: np.ndarray, bits: int, count: int) -> np.ndarray:
 
     rows: uint8 (n, bytes) -> (n, count), uint8 for up to 8 bits, else uint16.
     """
-    out = np.empty((len(rows), count), np.uint8 if bits <= 8 else np.uint16)
+    dtype: Any = np.uint8 if bits <= 8 else np.uint16
+    out = np.empty((len(rows), count), dtype)
     band = max(1, _BAND_BYTES // max(1, rows.shape[1]))
     for top in range(0, len(rows), band):
         digits = np.unpackbits(rows[top : top + band], axis=1, count=count * bits)

@@ -7,7 +7,7 @@ of the file. Here the directories are copied with new offsets, value by value.
 import contextlib
 import io
 import struct
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from csd.data.metadata import EXIF_DIRECTORY, GPS_DIRECTORY, TYPE_SIZES, byte_order
 
@@ -25,7 +25,7 @@ _LONG, _LONG8 = 4, 16
 _MAX_BYTES, _MAX_ENTRIES = 1 << 24, 4096
 
 # Entries of (tag, type, count, value); a directory that is pointed to is a list of its own.
-Directory = list[tuple[int, int, int, "bytes | Directory"]]
+Directory = list[tuple[int, int, int, Any]]
 
 
 def read_directory(

@@ -53,7 +53,7 @@ def encode_tiff(
     rows = min(shape[0], max(1, _STRIP_BYTES // row_bytes))
     big = row_bytes * shape[0] > _CLASSIC_BYTES
     plain, inner = split_exif(facts.exif) if facts.exif else ([], [])
-    extra = [(*entry, True) for entry in plain]
+    extra: list[tuple] = [(*entry, True) for entry in plain]
     extra += [(_POINTER_NAMES[tag], _IFD8 if big else _LONG, 1, 0, True) for tag, *_ in inner]
     if facts.xmp:
         extra.append((_XMP, _BYTE, len(facts.xmp), facts.xmp, True))
@@ -62,7 +62,7 @@ def encode_tiff(
         _compressed(strips, rows, channels, order),
         shape=shape,
         dtype=dtype,
-        byteorder=order,
+        byteorder="<" if order == "<" else ">",
         bigtiff=big,
         rowsperstrip=rows,
         photometric="rgb" if channels >= 3 else "minisblack",

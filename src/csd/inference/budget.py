@@ -125,7 +125,9 @@ def measured_table(
         say(f"{_summary(table, upscaler.engine.name)} (measured earlier, {path})")
         return table
     table = {
-        width: _measure(upscaler.at(width), upscaler.scale, window_sides(upscaler, width))
+        width: _measure(
+            upscaler.at_width(width).engine, upscaler.scale, window_sides(upscaler, width)
+        )
         for width in upscaler.widths
     }
     say(f"{_summary(table, upscaler.engine.name)} (measured now, kept in {path})")

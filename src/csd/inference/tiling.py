@@ -6,6 +6,7 @@ Everything here works on numpy arrays; a *runner* is any callable that takes flo
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,11 @@ def to_uint16(image: np.ndarray) -> np.ndarray:
     return np.clip(np.floor(image * np.float32(257) + np.float32(0.5)), 0, 65535).astype(np.uint16)
 
 
-_FINISH = {np.uint8: to_uint8, np.uint16: to_uint16, np.float32: lambda image: image}
+_FINISH: dict[Any, Any] = {
+    np.uint8: to_uint8,
+    np.uint16: to_uint16,
+    np.float32: lambda image: image,
+}
 
 
 def _dihedral(x: np.ndarray, flip: bool, turns: int) -> np.ndarray:

@@ -130,7 +130,7 @@ class RCAN(SlimmableSR):
     def construct(self, x, width=1.0):
         return self.pooled(x, width)[0]
 
-    def pooled_shape(self, width: float) -> tuple[int, ...]:
+    def pooled_shape(self, width: float) -> tuple:
         """Shape of the means of `pooled` for one image."""
         groups, blocks = self.hyper["n_resgroups"], self.hyper["n_resblocks"]
         return groups, blocks, 1, slim(self.n_feats, width), 1, 1

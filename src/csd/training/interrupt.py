@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 from csd import interrupt
 from csd.errors import CSDError
@@ -42,7 +43,7 @@ class StopRequest:
         self.signum = 0
         self._armed = self._asked = False
         self._terminals: list[int] = []
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
         self._main = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> "StopRequest":

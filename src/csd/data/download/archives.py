@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from csd.errors import WorkError
 from csd.files import new_file
@@ -65,9 +65,9 @@ def _unpack(archive: Path, folder: Path, members: Sequence[tuple[str, str]]) -> 
             if number == _MOST_MEMBERS:
                 raise BadArchive(f"it has more than {_MOST_MEMBERS} members")
             _check_name(name)
-            target = _target(name, members)
-            if target is not None:
-                wanted.append((name, folder / target))
+            place = _target(name, members)
+            if place is not None:
+                wanted.append((name, folder / place))
         left = most
         for name, target in wanted:
             with entries.read(name) as source:
@@ -115,7 +115,7 @@ class _Zip:
     """Regular files of a ZIP archive by name."""
 
     def __init__(self, path: Path):
-        self.file = zipfile.ZipFile(path)
+        self.file: Any = zipfile.ZipFile(path)
 
     def names(self) -> Iterator[str]:
         return (info.filename for info in self.file.infolist() if not info.is_dir())
@@ -136,10 +136,11 @@ class _Tar(_Zip):
     def __init__(self, path: Path, most: int):
         with path.open("rb") as file:
             head = file.read(6)
-        opener = next((o for magic, o in _PACKED if head.startswith(magic)), Path.open)
+        opener: Any = next((o for magic, o in _PACKED if head.startswith(magic)), Path.open)
         self.stream = opener(path, "rb")
         try:
-            self.file = tarfile.open(fileobj=_Bounded(self.stream, most), mode="r:")  # noqa: SIM115
+            bounded: Any = _Bounded(self.stream, most)
+            self.file = tarfile.open(fileobj=bounded, mode="r:")  # noqa: SIM115
         except BaseException:
             self.stream.close()
             raise
