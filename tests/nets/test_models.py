@@ -36,7 +36,9 @@ def test_parameter_counts(size, scale, mindspore_cpu):
     name, hyper = SIZES[size]
     net = create_model(name, scale=scale, **hyper)
     for width, expected in zip((1.0, 0.5, 0.25), COUNTS[size, scale], strict=True):
-        narrow = net if width == 1.0 else create_model(name, scale=scale, **net.narrowed(width))
+        narrow = (
+            net if width == 1.0 else create_model(name, scale=scale, **net.student_config(width))
+        )
         assert sum(p.size for p in narrow.trainable_params()) == expected
 
 
@@ -129,61 +131,3 @@ def test_encoder_weight_errors(mindspore_cpu):
         encoder.load_conv_weights([(np.zeros((4, 3, 3, 3)), np.zeros(4))])
     with pytest.raises(InputError, match="convolution 0"):
         encoder.load_conv_weights([(np.zeros((5, 3, 3, 3)), np.zeros(5))] * 2)
-
-
-@pytest.mark.parametrize("factor", [2, 3])
-def test_training_shuffles_pixels_as_inference_does(factor, mindspore_cpu):
-    import mindspore as ms
-    from mindspore import nn, ops
-
-    from csd.nets.layers import fold_shuffle, pixel_shuffle
-
-    class Weighed(nn.Cell):
-        def __init__(self, shuffle):
-            super().__init__()
-            self.shuffle = shuffle
-
-        def construct(self, x, weights):
-            y = self.shuffle(x, 5, factor)
-            return ops.reduce_sum(y * weights), y
-
-    rng = np.random.default_rng(factor)
-    x = ms.Tensor(rng.normal(size=(2, 5 * factor**2, 4, 3)).astype(np.float32))
-    weights = ms.Tensor(rng.normal(size=(2, 5, 4 * factor, 3 * factor)).astype(np.float32))
-    made = []
-    for shuffle in (pixel_shuffle, fold_shuffle):
-        (_, y), gradient = ops.value_and_grad(Weighed(shuffle), 0, has_aux=True)(x, weights)
-        made.append((y.asnumpy(), gradient.asnumpy()))
-    for one, other in zip(*made, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_channels_are_weighed_by_rows_as_by_broadcasting(mindspore_cpu):
-    import mindspore as ms
-    from mindspore import nn, ops
-
-    from csd.nets.rcan import ChannelAttention
-
-    class Weighed(nn.Cell):
-        def __init__(self, by_rows):
-            super().__init__()
-            self.attention = ChannelAttention(6, 3)
-            self.attention.by_rows = by_rows
-
-        def construct(self, x, weights):
-            y, means = self.attention(x, 5, 2, None, 0.0)
-            return ops.reduce_sum(y * weights), y, means
-
-    rng = np.random.default_rng(0)
-    x, weights = (ms.Tensor(rng.normal(size=(2, 5, 4, 3)).astype(np.float32)) for _ in range(2))
-    state, made = Weighed(True).parameters_dict(), []
-    for by_rows in (True, False):
-        net = Weighed(by_rows)
-        ms.load_param_into_net(net, state)
-        step = ops.value_and_grad(net, 0, net.trainable_params(), has_aux=True)
-        (_, *outputs), (to_x, to_parameters) = step(x, weights)
-        made.append([t.asnumpy() for t in (*outputs, to_x, *to_parameters)])
-    assert len(made[0]) == 7
-    for one, other in zip(*made, strict=True):
-        assert np.abs(other).max() > 0
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -76,7 +76,7 @@ def test_networks_have_the_papers_parameters(name, scale, mindspore_cpu):
     net = create_network(_load(*given, "--teacher=none"))
     found = [sum(p.size for p in net.trainable_params())]
     for width in (0.5, 0.25):
-        student = create_model(name, scale=scale, **net.narrowed(width))
+        student = create_model(name, scale=scale, **net.student_config(width))
         found.append(sum(p.size for p in student.trainable_params()))
     assert tuple(found) == COUNTS[name, scale]
 

@@ -4,7 +4,7 @@ import mindspore as ms
 
 from csd.nets import SlimmableSR, create_model, extract_student
 from csd.nets.layers import SlimConv2d
-from csd.nets.rcan import ChannelAttention
+from csd.ops.channels import use_plain_forms
 
 
 def dense_network(net: SlimmableSR, width: float, *, fold: bool = True) -> SlimmableSR:
@@ -36,9 +36,7 @@ def dense_network(net: SlimmableSR, width: float, *, fold: bool = True) -> Slimm
             value = student.parameters_dict()[name].asnumpy()
             parameter.set_data(ms.Tensor(value * scale if ".conv2." in name else value))
         student = folded
-    for _, cell in student.cells_and_names():
-        if isinstance(cell, ChannelAttention):
-            cell.by_rows = False  # other runtimes do well with the plain product, and know it
+    use_plain_forms(student)
     student.set_train(False)
     return student
 

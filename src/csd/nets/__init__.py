@@ -61,6 +61,6 @@ def extract_student(net: SlimmableSR, width: float) -> SlimmableSR:
         InputError: a width that leaves some layer no channel.
     """
     check_width(net, width)
-    student = create_model(net.name, scale=net.scale, **net.narrowed(width))
+    student = create_model(net.name, scale=net.scale, **net.student_config(width))
     copy_prefix(net, student)
     return student

@@ -17,7 +17,7 @@ class SlimmableSR(nn.Cell):
     """Base of EDSR, RCAN and CARN.
 
     A subclass calls `net(x, width=1.0)`: x float32 (N, 3, H, W), RGB 0..255 ->
-    (N, 3, scale * H, scale * W), and says in `narrowed` which hyper-parameters its student has.
+    (N, 3, scale * H, scale * W), and gives in `student_config` its student's hyper-parameters.
     `name`, `scale` and `hyper` are all that `create_model` needs to build it again.
     """
 
@@ -39,7 +39,7 @@ class SlimmableSR(nn.Cell):
         """The repeated blocks, in order: what is recomputed where memory is short."""
         raise NotImplementedError
 
-    def narrowed(self, width: float) -> dict:
+    def student_config(self, width: float) -> dict:
         """Hyper-parameters of the dense network whose weights are the prefix at `width`."""
         raise NotImplementedError
 
@@ -60,7 +60,7 @@ def check_width(net: SlimmableSR, width: float) -> None:
     """Raise InputError unless 0 < width <= 1 leaves every layer of `net` a channel."""
     if not 0.0 < width <= 1.0:
         raise InputError(f"width {width} is outside (0, 1]; 0.25, 0.5 and 1.0 are usual")
-    for key, value in net.narrowed(width).items():
+    for key, value in net.student_config(width).items():
         if key in ("n_feats", "n_squeezed") and value < 1:
             raise InputError(
                 f"width {width} leaves no channel in {net.name} where it has {key} = "

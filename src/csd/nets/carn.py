@@ -75,7 +75,7 @@ class CARN(SlimmableSR):
     def blocks(self) -> list[nn.Cell]:
         return [unit for b in (self.b1, self.b2, self.b3) for unit in (b.b1, b.b2, b.b3)]
 
-    def narrowed(self, width: float) -> dict:
+    def student_config(self, width: float) -> dict:
         return {"n_feats": slim(self.n_feats, width)}
 
     def image_path(self) -> ImagePath:

@@ -43,7 +43,7 @@ class EDSR(SlimmableSR):
     def blocks(self) -> list[nn.Cell]:
         return list(self.body)
 
-    def narrowed(self, width: float) -> dict:
+    def student_config(self, width: float) -> dict:
         return {**self.hyper, "n_feats": slim(self.n_feats, width)}
 
     def image_path(self) -> ImagePath:

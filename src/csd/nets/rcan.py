@@ -1,43 +1,30 @@
 """RCAN (Zhang et al., ECCV 2018, arXiv 1807.02758), slimmable: channel attention slims too."""
 
-import mindspore as ms
 from mindspore import nn, ops
 
 from csd.errors import InputError
 from csd.nets.base import SlimmableSR, slim
 from csd.nets.interpolation import ImagePath
-from csd.nets.layers import (
-    SlimConv2d,
-    Upsampler,
-    channel_means,
-    compiled_once,
-    scale_channels,
-)
-from csd.ops import device
+from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
+from csd.ops.channels import ChannelMean, ChannelScale
 
 
 class ChannelAttention(nn.Cell):
-    """Scale each channel by a gate computed from the channels' means over the image.
-
-    Returns the result and the means, (N, m, 1, 1). `given`, of that shape, are other means, which
-    the gate takes to the share `trust` (0 or 1) instead of its own. `by_rows` computes the same in
-    the way that suits MindSpore on the CPU.
-    """
+    """Scale each channel by a gate computed from the channels' means over the image."""
 
     def __init__(self, n_feats: int, n_squeezed: int):
         super().__init__()
+        self.mean, self.scale = ChannelMean(), ChannelScale()
         self.conv_du = nn.CellList(
             [SlimConv2d(n_feats, n_squeezed, 1), SlimConv2d(n_squeezed, n_feats, 1)]
         )
-        self.by_rows = device.is_cpu()
 
-    def construct(self, x, m, s, given, trust):
-        wide = ops.cast(x, ms.float32)  # thousands of float16 values would overflow their sum
-        mean = channel_means(wide) if self.by_rows else ops.mean(wide, (2, 3), True)
-        gate = mean if given is None else given * trust + mean * (1.0 - trust)
-        gate = ops.sigmoid(self.conv_du[1](ops.relu(self.conv_du[0](gate, m, s)), s, m))
-        gate = ops.cast(gate, x.dtype)
-        return scale_channels(x, gate) if self.by_rows else x * gate, mean
+    def construct(self, x, m, s):
+        return self.scale(x, self.gate(self.mean(x), m, s))
+
+    def gate(self, mean, m, s):
+        """(N, m, 1, 1) -> the same shape, 0..1."""
+        return ops.sigmoid(self.conv_du[1](ops.relu(self.conv_du[0](mean, m, s)), s, m))
 
 
 class RCAB(nn.Cell):
@@ -49,10 +36,12 @@ class RCAB(nn.Cell):
         self.body = nn.CellList([SlimConv2d(n_feats, n_feats), SlimConv2d(n_feats, n_feats)])
         self.caLayer = ChannelAttention(n_feats, n_squeezed)
 
-    def construct(self, x, m, s, given, trust):
-        r = self.body[1](ops.relu(self.body[0](x, m, m)), m, m)
-        r, mean = self.caLayer(r, m, s, given, trust)
-        return r + x, mean
+    def construct(self, x, m, s):
+        return self.caLayer(self.features(x, m), m, s) + x
+
+    def features(self, x, m):
+        """What the attention weighs."""
+        return self.body[1](ops.relu(self.body[0](x, m, m)), m, m)
 
 
 class ResidualGroup(nn.Cell):
@@ -63,14 +52,36 @@ class ResidualGroup(nn.Cell):
         super().__init__()
         self.body = nn.CellList([RCAB(n_feats, n_squeezed) for _ in range(n_resblocks)])
         self.conv = SlimConv2d(n_feats, n_feats)
+        self.pooled_body = [PooledRCAB(block) for block in self.body]
+
+    def construct(self, x, m, s):
+        r = x
+        for block in self.body:
+            r = block(r, m, s)
+        return self.conv(r, m, m) + x
+
+    def pooled(self, x, m, s, given, trust):
+        """As `RCAN.pooled`: given (blocks, 1, m, 1, 1) -> the output, and a tuple of means."""
+        r, means = x, ()
+        for i, block in enumerate(self.pooled_body):
+            r, mean = block(r, m, s, given[i], trust)
+            means += (mean,)
+        return self.conv(r, m, m) + x, means
+
+
+class PooledRCAB(nn.Cell):
+    """An RCAB whose attention takes other means to the share `trust`, and that returns its own."""
+
+    @compiled_once
+    def __init__(self, block: RCAB):
+        super().__init__(auto_prefix=False)
+        self.block = block
 
     def construct(self, x, m, s, given, trust):
-        r, means = x, ()
-        for i, block in enumerate(self.body):
-            r, mean = block(r, m, s, None if given is None else given[i], trust)
-            if given is not None:
-                means += (mean,)
-        return self.conv(r, m, m) + x, means
+        features, attention = self.block.features(x, m), self.block.caLayer
+        mean = attention.mean(features)
+        gate = attention.gate(given * trust + mean * (1.0 - trust), m, s)
+        return attention.scale(features, gate) + x, mean
 
 
 class RCAN(SlimmableSR):
@@ -118,7 +129,7 @@ class RCAN(SlimmableSR):
     def blocks(self) -> list[nn.Cell]:
         return [block for group in self.body for block in group.body]
 
-    def narrowed(self, width: float) -> dict:
+    def student_config(self, width: float) -> dict:
         feats, squeezed = slim(self.n_feats, width), slim(self.n_squeezed, width)
         return {**self.hyper, "n_feats": feats, "n_squeezed": squeezed}
 
@@ -128,26 +139,30 @@ class RCAN(SlimmableSR):
         return ImagePath(self.head_conv, branches, self.upsampler, self.tail_conv)
 
     def construct(self, x, width=1.0):
-        return self.pooled(x, width)[0]
+        m, s = slim(self.n_feats, width), slim(self.n_squeezed, width)
+        h = self.head_conv(x + self.minus_mean, 3, m)
+        r = h
+        for group in self.body:
+            r = group(r, m, s)
+        r = self.upsampler(self.body_conv(r, m, m) + h, m)
+        return self.plus_mean(self.tail_conv(r, m, 3))
 
     def pooled_shape(self, width: float) -> tuple:
         """Shape of the means of `pooled` for one image."""
         groups, blocks = self.hyper["n_resgroups"], self.hyper["n_resblocks"]
         return groups, blocks, 1, slim(self.n_feats, width), 1, 1
 
-    def pooled(self, x, width, given=None, trust=0.0):
-        """The output, and the means of every channel attention, (groups, blocks, N, m, 1, 1).
+    def pooled(self, x, width, given, trust):
+        """`construct`, and the means of every channel attention, (groups, blocks, N, m, 1, 1).
 
         Where `trust` is 1, `given`, of that shape with N or 1 images, stands in for the means of
-        x: a tile is so restored with what the attention saw in the whole image.
+        x: a tile is so upscaled with what the attention saw in the whole image.
         """
         m, s = slim(self.n_feats, width), slim(self.n_squeezed, width)
         h = self.head_conv(x + self.minus_mean, 3, m)
         r, means = h, ()
         for i, group in enumerate(self.body):
-            r, group_means = group(r, m, s, None if given is None else given[i], trust)
-            if given is not None:
-                means += (ops.stack(group_means),)
+            r, group_means = group.pooled(r, m, s, given[i], trust)
+            means += (ops.stack(group_means),)
         r = self.upsampler(self.body_conv(r, m, m) + h, m)
-        means = means if given is None else ops.stack(means)
-        return self.plus_mean(self.tail_conv(r, m, 3)), means
+        return self.plus_mean(self.tail_conv(r, m, 3)), ops.stack(means)
