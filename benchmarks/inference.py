@@ -66,31 +66,6 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
     return net.describe()
 
 
-def torch_network(weights: dict, net: dict) -> Callable:
-    """EDSR in PyTorch, from the MindSpore weights of one width."""
-    import torch
-    from torch.nn import functional
-
-    w = {name: torch.from_numpy(value) for name, value in weights.items()}
-    mean = torch.tensor([0.4488, 0.4371, 0.4040]).reshape(1, 3, 1, 1) * 255
-
-    def conv(x, name):
-        return functional.conv2d(x, w[f"{name}.weight"], w[f"{name}.bias"], padding=1)
-
-    def run(x):
-        with torch.inference_mode():
-            h = r = conv(x - mean, "head")
-            for i in range(net["n_resblocks"]):
-                inner = conv(torch.relu(conv(r, f"body.{i}.conv1")), f"body.{i}.conv2")
-                r = r + net["res_scale"] * inner
-            r = conv(r, "body_conv") + h
-            for i, factor in enumerate({2: (2,), 3: (3,), 4: (2, 2)}[net["scale"]]):
-                r = functional.pixel_shuffle(conv(r, f"upsampler.blocks.{i}"), factor)
-            return conv(r, "tail_conv") + mean
-
-    return run
-
-
 def engine(name: str, part: Path, threads: int, net: dict) -> Callable:
     """A function from float32 (1, 3, H, W) to the output array."""
     import numpy as np
@@ -115,8 +90,16 @@ def engine(name: str, part: Path, threads: int, net: dict) -> Callable:
     import torch
 
     torch.set_num_threads(threads)
-    run = torch_network(dict(np.load(part / "weights.npz")), net)
-    return lambda image: run(torch.from_numpy(image)).numpy()
+    from torch_networks import edsr
+
+    state = {k: torch.from_numpy(v) for k, v in dict(np.load(part / "weights.npz")).items()}
+    net = {**net, "n_feats": len(state["head.bias"])}
+
+    def run(image):
+        with torch.inference_mode():
+            return edsr(state, net, torch.from_numpy(image), 1.0).numpy()
+
+    return run
 
 
 def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: dict) -> dict:

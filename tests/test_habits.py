@@ -16,7 +16,6 @@ LONG = {
     "data/pipeline:train_dataset": 62,
 }
 WIDE = {
-    "checkpoints/torch_files:_rcan": 11,
     "data/pipeline:sample_batch": 9,
     "data/pipeline:train_dataset": 12,
 }

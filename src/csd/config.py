@@ -26,6 +26,7 @@ from csd.settings import (
     SCHEMA,
     SECTIONS,
     TRAIN,
+    hyper_of,
     suggest,
 )
 from csd.values import boolean
@@ -203,13 +204,8 @@ def _dotted(rest: Sequence[str]) -> list[tuple[str, Any]]:
 
 
 def model_hyper(config: EasyDict) -> dict:
-    """The hyper-parameters of `config.model` that its backbone has, those not set left out."""
-    wanted = {
-        "edsr": ("n_feats", "n_resblocks", "res_scale"),
-        "rcan": ("n_feats", "n_resgroups", "n_resblocks", "reduction"),
-        "carn": ("n_feats",),
-    }[config.model.name]
-    return {k: config.model[k] for k in wanted if config.model[k] is not None}
+    """The hyper-parameters of `config.model` that its backbone has."""
+    return hyper_of(config.model)
 
 
 def plain(config: EasyDict) -> dict:

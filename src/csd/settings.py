@@ -6,10 +6,11 @@ lines by it.
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from csd.backbones import BACKBONES, Hyper, hyper_table
 from csd.values import boolean, choice, list_of, number, optional, scale_factor, text, word
 
 TRAIN, EVAL, EXPORT, INFER, LAB = "train", "eval", "export", "infer", "lab"
@@ -96,21 +97,51 @@ _positive = number(float, 0.0)
 _width = number(float, 0.0, 1.0)
 _size = optional(_count)
 
-SCHEMA: dict[str, dict[str, Key]] = {
-    "model": {
-        "name": Key("edsr", choice("edsr", "rcan", "carn"), "backbone: edsr, rcan or carn"),
+_HYPER_TYPES = {"int": _size, "float": optional(number(float)), "bool": optional(boolean)}
+
+
+def model_keys() -> dict[str, Key]:
+    """The section `model`: what every backbone has, then the hyper-parameters of each.
+
+    A default that every backbone shares is shown as such; else None stands for the backbone's own.
+    """
+    owners: dict[str, list[tuple[str, Hyper]]] = {}
+    for backbone in BACKBONES:
+        for row in hyper_table(backbone):
+            owners.setdefault(row.name, []).append((backbone, row))
+    return {
+        "name": Key("edsr", choice(*BACKBONES), f"backbone: {', '.join(BACKBONES)}"),
         "scale": Key(4, scale_factor, "up-scaling factor: 2, 3 or 4", (TRAIN, LAB)),
         "init": Key(
             "default",
             choice("default", "interpolation"),
             "initial weights: default, or interpolation: every width starts at bicubic quality",
         ),
-        "n_feats": Key(64, _count, "channels of the full-width network"),
-        "n_resblocks": Key(None, _size, "residual blocks (EDSR 16), per group (RCAN 20)"),
-        "res_scale": Key(1.0, number(float), "EDSR: factor on each residual branch"),
-        "n_resgroups": Key(None, _size, "RCAN: residual groups (10)"),
-        "reduction": Key(None, _size, "RCAN: channels over channels inside attention (16)"),
-    },
+        **{name: _hyper_key(rows) for name, rows in owners.items()},
+    }
+
+
+def _hyper_key(rows: list[tuple[str, Hyper]]) -> Key:
+    first = rows[0][1]
+    parse = _HYPER_TYPES[first.type]
+    if len(rows) == len(BACKBONES) and len({row.default for _, row in rows}) == 1:
+        return Key(first.default, parse, first.meaning)
+    meanings: dict[str, list[str]] = {}
+    for backbone, row in rows:
+        default = "" if row.default is None else f" ({row.default})".lower()
+        meanings.setdefault(row.meaning, []).append(f"{backbone}{default}")
+    return Key(None, parse, "; ".join(f"{m}: {', '.join(who)}" for m, who in meanings.items()))
+
+
+def hyper_of(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a section `model`, complete but for those without a default."""
+    values = {row.name: (model.get(row.name), row.default) for row in hyper_table(model["name"])}
+    chosen = {name: own if given is None else given for name, (given, own) in values.items()}
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+SCHEMA: dict[str, dict[str, Key]] = {
+    "model": model_keys(),
     "data": {
         "data_dir": Key("data", text, "folder of the images", (TRAIN, EVAL, LAB)),
         "layout": Key(

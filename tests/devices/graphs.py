@@ -13,6 +13,7 @@ BACKBONES = {
     "edsr": {"n_feats": 4, "n_resblocks": 1, "res_scale": 0.1},
     "rcan": {"n_feats": 4, "n_resgroups": 1, "n_resblocks": 1, "reduction": 2},
     "carn": {"n_feats": 4},
+    "msrresnet": {"n_feats": 4, "n_resblocks": 1},
 }
 VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
 PATCH, SCALE, BATCH, NEGATIVES = 16, 2, 2, 2

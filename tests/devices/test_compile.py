@@ -17,6 +17,7 @@ ALWAYS = {
     ("teacher", "edsr", "auto", "plain"),
     ("teacher", "rcan", "auto", "plain"),
     ("teacher", "carn", "auto", "plain"),
+    ("teacher", "msrresnet", "auto", "plain"),
     ("student", "edsr", "O0", "dynamic"),
     ("joint", "edsr", "O2", "clipping"),
     ("csd", "edsr", "O0", "plain"),

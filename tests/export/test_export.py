@@ -44,6 +44,22 @@ def test_files_agree_with_the_reference(reference_net, tmp_path, label, width):
     assert nodes == {ONNX.get(name, name) for name in allowed - {"BiasAdd"}}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_msrresnet_and_its_interpolation(mindspore_cpu, tmp_path, scale):
+    import mindspore as ms
+
+    from csd.nets import create_model
+
+    net = create_model("msrresnet", scale=scale, n_feats=8, n_resblocks=1)
+    image = np.random.default_rng(0).uniform(0, 255, (1, 3, 9, 12)).astype(np.float32)
+    wanted = net(ms.Tensor(image), 0.5).asnumpy()
+    for file_format, sizes in (("MINDIR", [(9, 12)]), ("MINDIR", None), ("ONNX", [(9, 12)])):
+        (made,) = export_network(net, 0.5, tmp_path, file_format=file_format, sizes=sizes)
+        assert made.difference <= 1e-3
+        np.testing.assert_allclose(open_file(made.path)(image), wanted, atol=1e-3)
+
+
 def test_dynamic_file_takes_other_sizes(reference_net, tmp_path):
     net, _, _ = reference_net("edsr_x2")
     (made,) = export_network(net, 0.25, tmp_path)

@@ -138,7 +138,7 @@ def test_wrong_input_is_named(picture):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["edsr", "rcan", "carn"])
+@pytest.mark.parametrize("name", ["edsr", "rcan", "carn", "msrresnet"])
 def test_one_compiled_graph_serves_every_size(mindspore_cpu, name):
     import mindspore as ms
 

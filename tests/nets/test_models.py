@@ -10,6 +10,7 @@ SIZES = {
     "edsr": ("edsr", {"n_feats": 64, "n_resblocks": 16}),
     "rcan": ("rcan", {}),
     "carn": ("carn", {}),
+    "msrresnet": ("msrresnet", {}),
 }
 # Trainable parameters, whole / half / quarter.
 COUNTS = {
@@ -25,6 +26,10 @@ COUNTS = {
     ("carn", 2): (964163, 242467, 61331),
     ("carn", 3): (1148803, 288707, 72931),
     ("carn", 4): (1111875, 279459, 70611),
+    # BasicSR's SRResNet x4: 1,517,571; the others follow from its definition
+    ("msrresnet", 2): (1369859, 343939, 86723),
+    ("msrresnet", 3): (1554499, 390179, 98323),
+    ("msrresnet", 4): (1517571, 380931, 96003),
 }
 
 
@@ -46,6 +51,7 @@ TINY = {
     "edsr": {"n_feats": 20, "n_resblocks": 1, "res_scale": 0.1},
     "rcan": {"n_feats": 20, "n_resgroups": 1, "n_resblocks": 1, "reduction": 5},
     "carn": {"n_feats": 20},
+    "msrresnet": {"n_feats": 20, "n_resblocks": 1},
 }
 
 

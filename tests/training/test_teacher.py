@@ -11,6 +11,7 @@ TINY = {
     "edsr": {"n_feats": 8, "n_resblocks": 2},
     "rcan": {"n_feats": 8, "n_resgroups": 1, "n_resblocks": 2, "reduction": 4},
     "carn": {"n_feats": 8},
+    "msrresnet": {"n_feats": 8, "n_resblocks": 1},
 }
 
 

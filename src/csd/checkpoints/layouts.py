@@ -1,84 +1,84 @@
-"""Whose super-resolution network a file holds, told by its names; hyper-parameters by its shapes.
+"""Whose super-resolution network a file of another program holds, and its tensors under our names.
 
-A layout is data: names that give it away, and pairs of templates (name in the file, our name) in
-which {i}, {j} are numbers and {n_resblocks}, {n_resgroups} are the hyper-parameters. Our names are
-those of the paper's PyTorch code.
+What is particular to a backbone, the layouts of its weights, stands beside the backbone.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from csd.errors import InputError
+from csd.nets import SlimmableSR, backbones
+from csd.nets.foreign import Layout
 
-
-@dataclass(frozen=True)
-class Layout:
-    """How one program names the parameters of one backbone."""
-
-    label: str
-    backbone: str
-    signature: tuple[str, ...]
-    renames: tuple[tuple[str, str], ...] = ()  # none: the names are ours
-
-
-_EDSR_NAMES = (
-    ("head.0", "head"),
-    ("body.{i}.body.0", "body.{i}.conv1"),
-    ("body.{i}.body.2", "body.{i}.conv2"),
-    ("body.{n_resblocks}", "body_conv"),
-    ("tail.0.0", "upsampler.blocks.0"),
-    ("tail.0.2", "upsampler.blocks.1"),
-    ("tail.1", "tail_conv"),
+# What training programs put before the names of a network; an average of the weights comes first.
+_WRAPPERS = (
+    *("module", "_orig_mod", "model", "net", "network", "_backbone"),
+    *("generator_ema", "generator"),
 )
-_RCAN_NAMES = (
-    ("head.0", "head_conv"),
-    ("body.{i}.body.{j}.body.0", "body.{i}.body.{j}.body.0"),
-    ("body.{i}.body.{j}.body.2", "body.{i}.body.{j}.body.1"),
-    ("body.{i}.body.{j}.body.3.conv_du.0", "body.{i}.body.{j}.caLayer.conv_du.0"),
-    ("body.{i}.body.{j}.body.3.conv_du.2", "body.{i}.body.{j}.caLayer.conv_du.1"),
-    ("body.{i}.body.{n_resblocks}", "body.{i}.conv"),
-    ("body.{n_resgroups}", "body_conv"),
-    *_EDSR_NAMES[4:],
-)
-
-LAYOUTS: dict[str, Layout] = {
-    "csd_edsr": Layout("EDSR (CSD)", "edsr", ("head.weight", "body.0.conv1.weight")),
-    "csd_rcan": Layout(
-        "RCAN (CSD)", "rcan", ("head_conv.weight", "body.0.body.0.caLayer.conv_du.0.weight")
-    ),
-    "csd_carn": Layout("CARN (CSD)", "carn", ("entry.weight", "b1.b1.conv1.weight")),
-    "rcan_pytorch": Layout(
-        "RCAN (RCAN-PyTorch)",
-        "rcan",
-        ("head.0.weight", "body.0.body.0.body.3.conv_du.0.weight"),
-        _RCAN_NAMES,
-    ),
-    "edsr_pytorch": Layout(
-        "EDSR (EDSR-PyTorch)", "edsr", ("head.0.weight", "body.0.body.0.weight"), _EDSR_NAMES
-    ),
+# What MindSpore's optimizers keep beside the weights, as the first part of a name.
+_OPTIMIZER = {
+    *("moment1", "moment2", "moments", "accum", "stat", "adam_m", "adam_v", "learning_rate"),
 }
 
 
-def recognise(names: Mapping[str, Any]) -> str | None:
-    """The key in LAYOUTS of the layout that these names give away, or None."""
-    for key, layout in LAYOUTS.items():
-        if all(name in names for name in layout.signature):
-            return key
+class Recognised(NamedTuple):
+    """A network found in a file: its class, its layout, and its tensors without any prefix."""
+
+    backbone: type[SlimmableSR]
+    layout: Layout
+    tensors: dict[str, np.ndarray]
+
+
+def recognise(tensors: Mapping[str, np.ndarray]) -> Recognised | None:
+    """The network of another program among these tensors, or None.
+
+    Left out are the state of an optimizer, and what stands beside a wrapped network.
+    """
+    for state in _unwrapped(_without_optimizer(tensors)):
+        for backbone in backbones():
+            for layout in backbone.LAYOUTS:
+                if all(name in state for name in layout.signature):
+                    return Recognised(backbone, layout, state)
     return None
 
 
-def to_our_names(key: str, state: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """Rename the parameters of a file; a name the layout does not know raises InputError."""
-    layout, renamed = LAYOUTS[key], {}
-    if not layout.renames:
-        return dict(state)
-    for name, value in state.items():
+def _without_optimizer(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def belongs(name: str, value: np.ndarray) -> bool:
+        first, dot, _ = name.partition(".")
+        # A number of its own is a step count, a rate or a power, never a weight.
+        return first not in _OPTIMIZER and bool(dot or value.size > 1)
+
+    return {name: value for name, value in tensors.items() if belongs(name, value)}
+
+
+def _unwrapped(state: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+    """The tensors as they are, then inside one wrapper after the other."""
+    while state:
+        yield state
+        state = next(filter(None, (_inside(state, f"{word}.") for word in _WRAPPERS)), {})
+
+
+def _inside(state: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {n.removeprefix(prefix): value for n, value in state.items() if n.startswith(prefix)}
+
+
+def to_our_names(
+    layout: Layout, tensors: Mapping[str, np.ndarray], given: Mapping[str, Any], source: str
+) -> dict[str, np.ndarray]:
+    """The parameters of a file under our names, for RGB in 0..255.
+
+    `given`: hyper-parameters from the caller; `scale` chooses where a file holds several. A name
+    the layout does not know raises InputError.
+    """
+    if layout.choice:
+        tensors = _of_one_scale(layout, tensors, given, source)
+    renamed: dict[str, np.ndarray] = {}
+    for name, value in tensors.items():
         stem, _, part = name.rpartition(".")
-        ours = stem if stem in ("sub_mean", "add_mean") else _rename(layout, stem)
+        ours = _our_stem(layout, stem)
         if ours is None:
             raise InputError(
                 f"{source}: tensor '{name}' of shape {tuple(value.shape)} is not expected in "
@@ -89,94 +89,53 @@ def to_our_names(key: str, state: Mapping[str, np.ndarray], source: str) -> dict
                 f"{source}: tensor '{name}' is not expected in {layout.label}: another one is "
                 f"already its '{ours}'"
             )
+        if part == "bias" and layout.rgb_range != 255.0:
+            value = np.asarray(value, np.float32) * np.float32(255.0 / layout.rgb_range)
         renamed[f"{ours}.{part}"] = value
     return renamed
 
 
-def to_their_name(key: str, name: str, hyper: Mapping[str, Any]) -> str:
+def to_their_name(layout: Layout, name: str, hyper: Mapping[str, Any]) -> str:
     """The name in the file's layout of one of our parameters."""
     stem, _, part = name.rpartition(".")
-    for theirs, ours in LAYOUTS[key].renames:
+    for theirs, ours in layout.renames:
         if match := _pattern(ours).fullmatch(stem):
             return f"{theirs.format(**{**hyper, **match.groupdict()})}.{part}"
     return name
 
 
-def infer_model(key: str, state: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    """Name, scale and hyper-parameters of a network from our names and the shapes.
-
-    The residual scale is in no tensor: it is left out. Raises InputError naming the tensor that
-    makes no sense.
-    """
-    backbone = LAYOUTS[key].backbone
-    return {"name": backbone, **_INFER[backbone](state, source)}
-
-
-def _infer_edsr(state: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    n_feats = _channels(state, "head.weight", source)
-    return {
-        "scale": _scale(state, "upsampler", n_feats, source),
-        "n_feats": n_feats,
-        "n_resblocks": _count(state, r"body\.(\d+)\.conv1\.weight"),
-    }
-
-
-def _infer_rcan(state: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    n_feats = _channels(state, "head_conv.weight", source)
-    squeezed = _channels(state, "body.0.body.0.caLayer.conv_du.0.weight", source)
-    return {
-        "scale": _scale(state, "upsampler", n_feats, source),
-        "n_feats": n_feats,
-        "n_resgroups": _count(state, r"body\.(\d+)\.body\.\d+\.body\.0\.weight"),
-        "n_resblocks": _count(state, r"body\.\d+\.body\.(\d+)\.body\.0\.weight"),
-        "reduction": max(n_feats // max(squeezed, 1), 1),
-        "n_squeezed": squeezed,
-    }
-
-
-def _infer_carn(state: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    n_feats = _channels(state, "entry.weight", source)
-    return {"scale": _scale(state, "upsample", n_feats, source), "n_feats": n_feats}
-
-
-_INFER = {"edsr": _infer_edsr, "rcan": _infer_rcan, "carn": _infer_carn}
-
-
-def _channels(state: Mapping[str, np.ndarray], name: str, source: str) -> int:
-    value = state[name]
-    if value.ndim != 4 or value.shape[0] < 1:
-        raise InputError(
-            f"{source}: tensor '{name}' should have shape (channels, in, k, k), found {value.shape}"
-        )
-    return int(value.shape[0])
-
-
-def _count(state: Mapping[str, np.ndarray], pattern: str) -> int:
-    numbers = [int(m[1]) for m in (re.fullmatch(pattern, name) for name in state) if m]
-    return max(numbers, default=-1) + 1
-
-
-def _scale(state: Mapping[str, np.ndarray], upsampler: str, n_feats: int, source: str) -> int:
-    name = f"{upsampler}.blocks.0.weight"
-    if name not in state:
-        raise InputError(f"{source}: tensor '{name}' is expected and missing")
-    ratio, rest = divmod(state[name].shape[0], n_feats)
-    stages = _count(state, upsampler + r"\.blocks\.(\d+)\.weight")
-    scale = {(4, 1): 2, (9, 1): 3, (4, 2): 4, (4, 3): 8}.get((ratio, stages), 0)
-    if rest or scale not in (2, 3, 4):
-        raise InputError(
-            f"{source}: tensor '{name}' should have {4 * n_feats} output channels (x2, x4) or "
-            f"{9 * n_feats} (x3), in one stage or two; found {state[name].shape[0]} in {stages}"
-        )
-    return scale
-
-
-def _pattern(template: str) -> re.Pattern:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(template)))
-
-
-def _rename(layout: Layout, stem: str) -> str | None:
+def _our_stem(layout: Layout, stem: str) -> str | None:
+    if not layout.renames or stem in ("sub_mean", "add_mean"):
+        return stem
     for theirs, ours in layout.renames:
         if match := _pattern(theirs).fullmatch(stem):
             return ours.format(**match.groupdict())
     return None
+
+
+def _of_one_scale(
+    layout: Layout, tensors: Mapping[str, np.ndarray], given: Mapping[str, Any], source: str
+) -> dict[str, np.ndarray]:
+    """The tensors without those of the other scales; those of this one lose its number."""
+    before, _, _ = layout.choice.partition("{scale}")
+    pattern = re.compile(re.escape(layout.choice).replace(r"\{scale\}", r"(\d)"))
+    matches = {name: pattern.match(name) for name in tensors}
+    scales = sorted({int(match[1]) for match in matches.values() if match})
+    scale = given.get("scale")
+    if scale not in scales:
+        raise InputError(
+            f"{source} holds up-samplers for the scales {', '.join(map(str, scales))}; "
+            f"write one of them: python tools/convert.py --scale {scales[-1]} --input {source} "
+            "--output FILE.ckpt"
+        )
+    kept = {}
+    for name, match in matches.items():
+        if match is None:
+            kept[name] = tensors[name]
+        elif int(match[1]) == scale:
+            kept[f"{before}.{name[match.end() :]}"] = tensors[name]
+    return kept
+
+
+def _pattern(template: str) -> re.Pattern:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>\\d+)", re.escape(template)))

@@ -5,102 +5,129 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from csd.backbones import BACKBONES
 from csd.checkpoints.checkpoint import FORMAT, VERSION
 from csd.checkpoints.files import TensorFile, read_tensors
-from csd.checkpoints.layouts import LAYOUTS, infer_model, recognise, to_our_names, to_their_name
 from csd.checkpoints.state import check_shapes, drop_mean_shift, load_csd_state
 from csd.checkpoints.vgg import summary, vgg_of
 from csd.errors import InputError
 
-# The residual scale is in no tensor. (blocks, features) of the networks that EDSR's authors
-# published, and of their baselines; everybody else has to say it.
-KNOWN_RES_SCALES = {(32, 256): 0.1, (16, 64): 1.0}
-
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network, its checkpoint metadata, and the layout it was found in (a key of LAYOUTS)."""
+    """A network, its checkpoint metadata, and in words whose file it was in."""
 
     net: Any
     meta: dict[str, Any]
-    layout: str
+    label: str
 
 
-def load_network(path: str | Path, res_scale: float | None = None) -> tuple[Any, dict[str, Any]]:
+def load_network(
+    path: str | Path, res_scale: float | None = None, scale: int | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Build and load the network that a file holds.
 
-    Reads our `.ckpt`, and `.pth`/`.pt`/`.safetensors`/`.ckpt` in the layouts of CSD, EDSR-PyTorch
-    and RCAN-PyTorch. `res_scale` is needed for an EDSR whose file does not say it (see
-    KNOWN_RES_SCALES), and must agree where it does.
+    Our own checkpoints name their network. Files of other programs (`.pth`, `.pt`, `.safetensors`,
+    `.ckpt`) are recognised by their tensors: see the `LAYOUTS` of each backbone.
 
-    Returns (net, meta): a SlimmableSR, and what `save_checkpoint` takes as `meta`.
-    Raises InputError naming the file, the tensor, what was expected and what was found.
+    Args:
+        res_scale: residual scale of an EDSR, where the file does not hold it and it is none of the
+            published networks; where the file does hold it, both must agree.
+        scale: which up-sampler to take from a file that holds several.
+
+    Returns:
+        (net, meta): a SlimmableSR, and what `save_checkpoint` takes as `meta`.
+
+    Raises:
+        InputError: naming the file, the tensor, what was expected and what was found.
     """
     path = Path(path)
-    loaded = network_of(read_tensors(path), str(path), res_scale)
+    loaded = network_of(read_tensors(path), str(path), res_scale, scale)
     return loaded.net, loaded.meta
 
 
-def network_of(file: TensorFile, source: str, res_scale: float | None = None) -> Loaded:
+def network_of(
+    file: TensorFile, source: str, res_scale: float | None = None, scale: int | None = None
+) -> Loaded:
     """The network in an already read file; see `load_network`."""
-    from csd.nets import create_model
+    given = {"res_scale": res_scale, "scale": scale}
+    given = {key: value for key, value in given.items() if value is not None}
+    if file.meta.get("model"):
+        net, label = _own(file, source, given)
+    else:
+        net, label = _foreign(file, source, given)
+    meta = {"widths": [1.0], **file.meta}
+    meta |= {"format": FORMAT, "version": VERSION, "model": net.describe()}
+    return Loaded(net, meta, label)
 
-    layout = recognise(file.tensors)
-    if layout is None:
+
+def _own(file: TensorFile, source: str, given: Mapping[str, Any]) -> tuple[Any, str]:
+    """What a file of ours says it holds."""
+    model = file.meta["model"]
+    if not isinstance(model, Mapping) or model.get("name") not in BACKBONES:
         raise InputError(_not_a_network(file, source))
-    state = to_our_names(layout, file.tensors, source)
-    state = drop_mean_shift(state, source)
-    model = file.meta.get("model") or infer_model(layout, state, source)
-    if LAYOUTS[layout].backbone == "edsr":
-        model = {**model, "res_scale": _res_scale(model, res_scale, source)}
-    elif res_scale is not None:
-        raise InputError(f"{source} holds {model['name']}, which has no residual scale to set")
-    try:
-        net = create_model(**model)
-    except TypeError as error:
-        raise InputError(f"{source} describes its network as {model}: {error}") from error
-    _check(layout, net, state, source)
-    load_csd_state(net, state, source)
-    meta = {"widths": [1.0], **file.meta, "format": FORMAT, "version": VERSION, "model": model}
-    return Loaded(net, meta, layout)
+    if "res_scale" in given:
+        stored = model.get("res_scale")
+        if stored is not None and stored != given["res_scale"]:
+            raise InputError(
+                f"{source} says its residual scale is {stored}, not {given['res_scale']}"
+            )
+        _check_given(model["name"], given, source)
+        model = {**model, "res_scale": given["res_scale"]}
+    net = _create(model, source)
+    load_csd_state(net, file.tensors, source)
+    return net, f"{type(net).__name__} (CSD)"
 
 
-def _check(layout: str, net, state: Mapping[str, np.ndarray], source: str) -> None:
-    """Names and shapes, under the names of the file, which is where the reader will look."""
+def _foreign(file: TensorFile, source: str, given: Mapping[str, Any]) -> tuple[Any, str]:
+    """What the tensors of another program's file give away."""
+    from csd.checkpoints.layouts import recognise, to_our_names, to_their_name
+
+    found = recognise(file.tensors)
+    if found is None:
+        raise InputError(_not_a_network(file, source))
+    backbone, layout, tensors = found
+    _check_given(backbone.name, given, source)
+    state = drop_mean_shift(to_our_names(layout, tensors, given, source), source)
+    hyper = {**backbone.infer(state, given, source), **layout.hyper}
+    net = _create({"name": backbone.name, **hyper}, source)
 
     def theirs(name: str) -> str:
         return to_their_name(layout, name, net.hyper)
 
+    # Under the names of the file, which is where the reader will look.
     expected = {theirs(name): tuple(p.shape) for name, p in net.parameters_and_names()}
     check_shapes(expected, {theirs(name): value for name, value in state.items()}, source)
+    load_csd_state(net, state, source)
+    return net, layout.label
 
 
-def _res_scale(model: Mapping[str, Any], given: float | None, source: str) -> float:
-    stored = model.get("res_scale")
-    if given is not None:
-        if stored is not None and stored != given:
-            raise InputError(f"{source} says its residual scale is {stored}, not {given}")
-        return float(given)
-    if stored is None:
-        size = (model["n_resblocks"], model["n_feats"])
-        stored = KNOWN_RES_SCALES.get(size)
-        if stored is None:
-            known = ", ".join(f"{b} x {f}: {s}" for (b, f), s in KNOWN_RES_SCALES.items())
-            raise InputError(
-                f"{source} holds an EDSR of {size[0]} blocks x {size[1]} features, whose residual "
-                f"scale is not in the file (known: {known}); write it into one, mostly 0.1 or 1: "
-                f"python tools/convert.py --res_scale 0.1 --input {source} --output FILE.ckpt"
-            )
-    return float(stored)
+def _create(model: Mapping[str, Any], source: str):
+    from csd.nets import create_model
+
+    try:
+        return create_model(**model)
+    except TypeError as error:
+        raise InputError(f"{source} describes its network as {model}: {error}") from error
+
+
+def _check_given(name: str, given: Mapping[str, Any], source: str) -> None:
+    from csd.backbones import hyper_table
+
+    if "res_scale" in given and "res_scale" not in {row.name for row in hyper_table(name)}:
+        raise InputError(f"{source} holds {name}, which has no residual scale to set")
 
 
 def _not_a_network(file: TensorFile, source: str) -> str:
-    known = ", ".join(layout.label for layout in LAYOUTS.values())
+    from csd.nets import backbones
+
+    labels = (layout.label for backbone in backbones() for layout in backbone.LAYOUTS)
+    known = ", ".join(labels)
     vgg = vgg_of(file, source)
     if vgg is not None:
         return f"{source} holds {vgg.arch}, expected a super-resolution network ({known})"
+    if model := file.meta.get("model"):
+        return f"{source} says it holds {model}; the networks here are {', '.join(BACKBONES)}"
     return (
         f"{source} ({file.kind}) holds no super-resolution network that is known here ({known}): "
         f"{summary(file.tensors)}"

@@ -29,11 +29,10 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument(
         "--res_scale", type=float, help="residual scale of an EDSR whose file does not say it"
     )
+    cli.add_argument("--scale", type=int, help="which of several up-samplers in the file to take")
     cli.add_argument("--widths", help="widths the network was trained for, such as 1.0,0.25")
     cli.add_argument("--width", type=float, help="write the dense student of this width")
-    cli.add_argument(
-        "--no_verify", action="store_true", help="leave out the forward pass against PyTorch"
-    )
+    cli.add_argument("--no_verify", action="store_true", help=argparse.SUPPRESS)  # does nothing now
     return cli
 
 
@@ -55,8 +54,8 @@ def main(argv: Sequence[str]) -> int:
         args.output,
         res_scale=args.res_scale,
         widths=widths,
+        scale=args.scale,
         width=args.width,
-        verify=not args.no_verify,
     )
     return 0
 

@@ -14,33 +14,6 @@ def count_parameters(net, width: float = 1.0) -> int:
     return sum(prod(p.shape) for p in dense.trainable_params())
 
 
-def _convolutions(net) -> list[tuple[tuple[int, ...], int]]:
-    """(weight shape, output pixels per LR pixel) of every convolution; 0 where it sees one value.
-
-    Convolutions run on the LR grid, except the later ones of an up-sampler, the one that makes the
-    RGB image, and those of channel attention, which see each channel's mean.
-    """
-    from csd.nets.layers import SlimConv2d, Upsampler
-    from csd.nets.rcan import ChannelAttention
-
-    areas = {}
-    for _, cell in net.cells_and_names():
-        if isinstance(cell, Upsampler):
-            area = 1
-            for block, factor in zip(cell.blocks, cell.factors, strict=True):
-                areas[id(block)] = area  # a convolution precedes its own pixel shuffle
-                area *= factor**2
-        elif isinstance(cell, ChannelAttention):
-            areas.update((id(conv), 0) for conv in cell.conv_du)
-    found = []
-    for _, cell in net.cells_and_names():
-        if isinstance(cell, SlimConv2d):
-            at_output = cell.out_channels == 3
-            area = net.scale**2 if at_output else areas.get(id(cell), 1)
-            found.append((tuple(cell.weight.shape), area))
-    return found
-
-
 def multiply_adds(net, width: float = 1.0, out_hw: tuple[int, int] = (720, 1280)) -> int:
     """Multiply-adds of all convolutions for one output image of `out_hw` = (height, width) pixels.
 
@@ -52,6 +25,7 @@ def multiply_adds(net, width: float = 1.0, out_hw: tuple[int, int] = (720, 1280)
     dense = extract_student(net, width)
     lr_pixels = out_hw[0] * out_hw[1] / net.scale**2
     total = 0.0
-    for shape, area in _convolutions(dense):
-        total += prod(shape) * (lr_pixels * area if area else 1)
+    for convolution in dense.convolutions():
+        area = convolution.resolution**2
+        total += prod(convolution.weight.shape) * (lr_pixels * area if area else 1)
     return round(total)

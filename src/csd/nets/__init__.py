@@ -1,11 +1,15 @@
 """Slimmable super-resolution networks and the VGG encoder."""
 
+import importlib
+import math
+import numbers
+from typing import Any
+
+from csd import settings
+from csd.backbones import BACKBONES, hyper_table
 from csd.errors import InputError
 from csd.nets.base import SlimmableSR, check_width, copy_prefix, slim
-from csd.nets.carn import CARN
-from csd.nets.edsr import EDSR
 from csd.nets.interpolation import start_as_interpolation
-from csd.nets.rcan import RCAN
 from csd.nets.vgg import VGG16_LAYERS, VGG19_LAYERS, VGG_LAYERS, VGGEncoder
 
 __all__ = [
@@ -15,43 +19,81 @@ __all__ = [
     "VGG_LAYERS",
     "SlimmableSR",
     "VGGEncoder",
+    "backbone",
+    "backbones",
     "check_width",
     "create_model",
     "extract_student",
+    "register",
     "slim",
     "start_as_interpolation",
 ]
 
-# A new backbone is one file and one line here.
-BACKBONES: dict[str, type[SlimmableSR]] = {cls.name: cls for cls in (EDSR, RCAN, CARN)}
 SCALES = (2, 3, 4)
 
 
-def create_model(name: str, *, scale: int, **hyper: float) -> SlimmableSR:
-    """Build a backbone.
+def register(backbone: type[SlimmableSR]) -> None:
+    """Add a backbone that is defined outside this package, to the settings as well.
 
-    Args:
-        name: `edsr`, `rcan` or `carn`.
-        scale: 2, 3 or 4.
-        hyper: `n_feats`, `n_resblocks`, `res_scale` (EDSR); `n_feats`, `n_resgroups`,
-            `n_resblocks`, `reduction` (RCAN); `n_feats` (CARN).
+    `backbone.name` is the name under which settings and checkpoints know it.
+    """
+    BACKBONES[backbone.name] = backbone
+    settings.SCHEMA["model"] = settings.model_keys()
+
+
+def backbone(name: str) -> type[SlimmableSR]:
+    """The class of a backbone, a key of `csd.backbones.BACKBONES`.
 
     Raises:
-        InputError: an unknown name, scale or hyper-parameter, or a count below one.
+        InputError: an unknown name.
     """
     if name not in BACKBONES:
         raise InputError(f"unknown model {name!r}; known are {', '.join(BACKBONES)}")
+    found = BACKBONES[name]
+    if isinstance(found, str):
+        return getattr(importlib.import_module(f"csd.nets.{name}"), found)
+    return found
+
+
+def backbones() -> list[type[SlimmableSR]]:
+    """The class of every backbone, in the order of their registration."""
+    return [backbone(name) for name in BACKBONES]
+
+
+def create_model(name: str, *, scale: int, **hyper: Any) -> SlimmableSR:
+    """Build a backbone.
+
+    Args:
+        name: `edsr`, `rcan`, `carn`, `msrresnet`, or a registered one.
+        scale: 2, 3 or 4.
+        hyper: of its hyper-parameters (`csd.backbones.hyper_table(name)`) those that differ from
+            their defaults; None stands for the default.
+
+    Raises:
+        InputError: an unknown name, scale or hyper-parameter, or a value that it cannot have.
+    """
+    cls = backbone(name)
     if scale not in SCALES:
         raise InputError(f"scale {scale} is not supported by {name}; use 2, 3 or 4")
+    rows = {row.name: row for row in hyper_table(name)}
     for key, value in hyper.items():
-        if value is not None and key != "res_scale" and (int(value) != value or value < 1):
-            raise InputError(f"{key} of {name} must be a whole number of at least 1, not {value}")
-    try:
-        net = BACKBONES[name](scale=scale, **hyper)
-    except TypeError as error:
-        raise InputError(f"{name} has no such hyper-parameter: {error}") from None
+        if key not in rows:
+            raise InputError(f"{name} has no hyper-parameter {key!r}; it has {', '.join(rows)}")
+        if value is not None:
+            _check(name, key, rows[key].type, value)
+    net = cls(scale=scale, **{key: value for key, value in hyper.items() if value is not None})
     check_width(net, 1.0)
     return net
+
+
+def _check(name: str, key: str, kind: str, value: Any) -> None:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if kind == "int" and not (number and value >= 1 and value == int(value)):
+        raise InputError(f"{key} of {name} must be a whole number of at least 1, not {value}")
+    if kind == "float" and not (number and math.isfinite(value)):
+        raise InputError(f"{key} of {name} must be a number, not {value}")
+    if kind == "bool" and not isinstance(value, bool):
+        raise InputError(f"{key} of {name} must be true or false, not {value}")
 
 
 def extract_student(net: SlimmableSR, width: float) -> SlimmableSR:

@@ -1,11 +1,16 @@
 """What every slimmable super-resolution network has in common."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
 from csd.errors import InputError
+from csd.nets.foreign import Layout
 from csd.nets.interpolation import ImagePath
-from csd.nets.layers import RGB_MEAN, per_channel
+from csd.nets.layers import RGB_MEAN, SlimConv2d, per_channel
 
 
 def slim(channels: int, width: float) -> int:
@@ -14,14 +19,25 @@ def slim(channels: int, width: float) -> int:
 
 
 class SlimmableSR(nn.Cell):
-    """Base of EDSR, RCAN and CARN.
+    """Base of every backbone: what the rest of the package asks a network for.
 
-    A subclass calls `net(x, width=1.0)`: x float32 (N, 3, H, W), RGB 0..255 ->
-    (N, 3, scale * H, scale * W), and gives in `student_config` its student's hyper-parameters.
-    `name`, `scale` and `hyper` are all that `create_model` needs to build it again.
+    `net(x, width=1.0)`: x float32 (N, 3, H, W), RGB 0..255 -> (N, 3, scale * H, scale * W).
+    `name`, `scale` and `hyper` are all that `create_model` needs to build it again. A subclass has
+
+    - `name`, and `HYPER`, the table of hyper-parameters, a literal: see `csd.backbones.Hyper`;
+    - `construct(x, width=1.0)`, `student_config` and `blocks`;
+    - `LAYOUTS` and `infer`, where other programs have weights for it;
+    - `folded`, where it multiplies by a constant;
+    - `pools = True`, where an output pixel depends on averages over the whole image, and then
+      `pooled_shape` and `pooled` as `RCAN` has, or its tiles use their own averages;
+    - `shifts_mean = False`, where it does not subtract the mean of DIV2K.
     """
 
     name = ""
+    HYPER: tuple[tuple, ...] = ()
+    LAYOUTS: tuple[Layout, ...] = ()
+    pools = False
+    shifts_mean = True
 
     def __init__(self, scale: int, **hyper: float):
         super().__init__()
@@ -43,6 +59,31 @@ class SlimmableSR(nn.Cell):
         """Hyper-parameters of the dense network whose weights are the prefix at `width`."""
         raise NotImplementedError
 
+    @classmethod
+    def infer(
+        cls, state: Mapping[str, np.ndarray], given: Mapping[str, Any], source: str
+    ) -> dict[str, Any]:
+        """Scale and hyper-parameters from tensors with our names, of the file `source`.
+
+        `given`: those that the caller names, for what is in no tensor.
+
+        Raises:
+            InputError: naming the tensor that makes no sense, or what has to be given.
+        """
+        raise NotImplementedError
+
+    def convolutions(self) -> list[SlimConv2d]:
+        """Every convolution, in no particular order; each has its `resolution`."""
+        return [cell for _, cell in self.cells_and_names() if isinstance(cell, SlimConv2d)]
+
+    def folded(self) -> tuple[dict, dict[str, float]]:
+        """An equal network without products with constants, for export.
+
+        Returns:
+            Its hyper-parameters, and factors of those parameters that differ from this network's.
+        """
+        return self.hyper, {}
+
     def image_path(self) -> ImagePath:
         """The layers that `start_as_interpolation` sets, for `model.init=interpolation`.
 
@@ -61,7 +102,7 @@ def check_width(net: SlimmableSR, width: float) -> None:
     if not 0.0 < width <= 1.0:
         raise InputError(f"width {width} is outside (0, 1]; 0.25, 0.5 and 1.0 are usual")
     for key, value in net.student_config(width).items():
-        if key in ("n_feats", "n_squeezed") and value < 1:
+        if type(value) is int and value < 1:
             raise InputError(
                 f"width {width} leaves no channel in {net.name} where it has {key} = "
                 f"{net.hyper[key]}; use a width of at least {1 / net.hyper[key]:.4g}"

@@ -7,21 +7,24 @@ prefix of its input axis, as the paper of CSD does.
 from mindspore import nn, ops
 
 from csd.nets.base import SlimmableSR, slim
+from csd.nets.foreign import Layout, channels, upsampler_scale
 from csd.nets.interpolation import ImagePath
 from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
 
 
 class ResidualUnit(nn.Cell):
-    """x + conv2(relu(conv1(x))), without an activation after the addition."""
+    """x + conv2(relu(conv1(x))), in the authors' code with a ReLU behind it."""
 
     @compiled_once
-    def __init__(self, n_feats: int):
+    def __init__(self, n_feats: int, outer_relu: bool):
         super().__init__()
+        self.outer_relu = outer_relu
         self.conv1 = SlimConv2d(n_feats, n_feats)
         self.conv2 = SlimConv2d(n_feats, n_feats)
 
     def construct(self, x, m):
-        return x + self.conv2(ops.relu(self.conv1(x, m, m)), m, m)
+        x = x + self.conv2(ops.relu(self.conv1(x, m, m)), m, m)
+        return ops.relu(x) if self.outer_relu else x
 
 
 class Fusion(nn.Cell):
@@ -39,9 +42,9 @@ class Fusion(nn.Cell):
 class CascadingBlock(nn.Cell):
     """The cascade over three residual units."""
 
-    def __init__(self, n_feats: int):
+    def __init__(self, n_feats: int, outer_relu: bool):
         super().__init__()
-        self.b1, self.b2, self.b3 = (ResidualUnit(n_feats) for _ in range(3))
+        self.b1, self.b2, self.b3 = (ResidualUnit(n_feats, outer_relu) for _ in range(3))
         self.c1, self.c2, self.c3 = (Fusion(n_feats, k) for k in (2, 3, 4))
 
     def construct(self, x, m):
@@ -58,25 +61,71 @@ def cascade(stages, x, m):
     return stages.c3(c, m)
 
 
+# Fusions are called c1..c3 and blocks b1..b3 at both levels.
+_AUTHORS = (
+    ("sub_mean.shifter", "sub_mean"),
+    ("add_mean.shifter", "add_mean"),
+    ("entry", "entry"),
+    ("b{i}.b{j}.body.0", "b{i}.b{j}.conv1"),
+    ("b{i}.b{j}.body.2", "b{i}.b{j}.conv2"),
+    ("b{i}.c{j}.body.0", "b{i}.c{j}.conv"),
+    ("c{i}.body.0", "c{i}.conv"),
+    ("upsample.up.body.0", "upsample.blocks.0"),
+    ("upsample.up.body.3", "upsample.blocks.1"),
+    ("exit", "exit"),
+)
+
+
 class CARN(SlimmableSR):
-    """A cascade of three cascading blocks."""
+    """A cascade of three cascading blocks.
+
+    CSD's code leaves out the ReLU that the authors of CARN have behind every residual sum and in
+    the up-sampler; `outer_relu` puts it back, for their weights.
+    """
 
     name = "carn"
+    HYPER = (
+        ("n_feats", "int", 64, "features"),
+        ("outer_relu", "bool", False, "ReLU behind residual sums and the up-sampler's steps"),
+    )
+    LAYOUTS = (
+        Layout("CARN (CSD)", ("entry.weight", "b1.b1.conv1.weight")),
+        Layout(
+            "CARN (its authors, three scales)",
+            ("entry.weight", "b1.b1.body.0.weight", "upsample.up2.body.0.weight"),
+            _AUTHORS,
+            rgb_range=1.0,
+            hyper={"outer_relu": True},
+            choice="upsample.up{scale}.",
+        ),
+        Layout(
+            "CARN (its authors)",
+            ("entry.weight", "b1.b1.body.0.weight", "upsample.up.body.0.weight"),
+            _AUTHORS,
+            rgb_range=1.0,
+            hyper={"outer_relu": True},
+        ),
+    )
 
-    def __init__(self, *, scale: int, n_feats: int = 64):
-        super().__init__(scale, n_feats=n_feats)
+    def __init__(self, *, scale: int, n_feats: int = 64, outer_relu: bool = False):
+        super().__init__(scale, n_feats=n_feats, outer_relu=outer_relu)
         self.n_feats = n_feats
         self.entry = SlimConv2d(3, n_feats)
-        self.b1, self.b2, self.b3 = (CascadingBlock(n_feats) for _ in range(3))
+        self.b1, self.b2, self.b3 = (CascadingBlock(n_feats, outer_relu) for _ in range(3))
         self.c1, self.c2, self.c3 = (Fusion(n_feats, k) for k in (2, 3, 4))
-        self.upsample = Upsampler(n_feats, scale)
-        self.exit = SlimConv2d(n_feats, 3)
+        self.upsample = Upsampler(n_feats, scale, 0.0 if outer_relu else 1.0)
+        self.exit = SlimConv2d(n_feats, 3, resolution=scale)
 
     def blocks(self) -> list[nn.Cell]:
         return [unit for b in (self.b1, self.b2, self.b3) for unit in (b.b1, b.b2, b.b3)]
 
     def student_config(self, width: float) -> dict:
-        return {"n_feats": slim(self.n_feats, width)}
+        return {**self.hyper, "n_feats": slim(self.n_feats, width)}
+
+    @classmethod
+    def infer(cls, state, given, source) -> dict:
+        n_feats = channels(state, "entry.weight", source)
+        return {"scale": upsampler_scale(state, "upsample", n_feats, source), "n_feats": n_feats}
 
     def image_path(self) -> ImagePath:
         # Behind each fusion stands a ReLU: the offset keeps the image above zero.

@@ -9,7 +9,7 @@ import math
 
 import mindspore as ms
 import numpy as np
-from mindspore import nn
+from mindspore import nn, ops
 from mindspore.common.initializer import Uniform, initializer
 
 from csd.ops.convolution import Convolution
@@ -31,12 +31,17 @@ def per_channel(values: tuple[float, ...]) -> ms.Tensor:
 class SlimConv2d(nn.Cell):
     """Zero-padded convolution with bias that runs on a prefix of its input and output channels.
 
-    Initialised as U(-b, b), b = 1 / sqrt(fan in), weight and bias alike.
+    Initialised as U(-b, b), b = 1 / sqrt(fan in), weight and bias alike. `resolution` says on what
+    grid it works, for counting its work and how far the network sees: the side over that of the
+    LR image, or 0 where it sees one value an image.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, resolution: int = 1
+    ):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
+        self.resolution = resolution
         self.padding = kernel_size // 2
         self.convolution = Convolution(in_channels, out_channels)
         bound = 1.0 / math.sqrt(in_channels * kernel_size**2)
@@ -54,17 +59,68 @@ class SlimConv2d(nn.Cell):
         return self.convolution(x, weight, bias)
 
 
-class Upsampler(nn.Cell):
-    """Sub-pixel up-sampling without activation: x2 once or twice, or x3 once."""
+def leaky_relu(x, slope: float):
+    """x where it is positive, slope * x elsewhere: bit-exact, and four operators that all have."""
+    if slope == 1.0:
+        return x
+    positive = ops.relu(x)
+    return positive if slope == 0.0 else positive - ops.relu(x * -slope)
 
-    def __init__(self, n_feats: int, scale: int):
+
+def bilinear(x, factor: int):
+    """Upscale x (N, C, H, W) to (N, C, factor * H, factor * W), pixel centres, edges repeated.
+
+    As PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+    """
+    _, channels, height, width = x.shape
+    above = ops.concat((x[:, :, :1], x[:, :, :-1]), 2)
+    below = ops.concat((x[:, :, 1:], x[:, :, -1:]), 2)
+    rows = (-1, channels, height, 1, width)
+    x = ops.concat([ops.reshape(r, rows) for r in _phases(above, x, below, factor)], 3)
+    height = height * factor
+    x = ops.reshape(x, (-1, channels, height, width))
+    left = ops.concat((x[:, :, :, :1], x[:, :, :, :-1]), 3)
+    right = ops.concat((x[:, :, :, 1:], x[:, :, :, -1:]), 3)
+    columns = (-1, channels, height, width, 1)
+    x = ops.concat([ops.reshape(c, columns) for c in _phases(left, x, right, factor)], 4)
+    return ops.reshape(x, (-1, channels, height, width * factor))
+
+
+def _phases(before, x, after, factor: int):
+    """The `factor` samples of each pixel, from it and its neighbours."""
+    found = []
+    for i in range(factor):
+        offset = (i + 0.5) / factor - 0.5
+        if offset < 0:
+            found.append(x * (1 + offset) + before * -offset)
+        elif offset > 0:
+            found.append(x * (1 - offset) + after * offset)
+        else:
+            found.append(x)
+    return found
+
+
+class Upsampler(nn.Cell):
+    """Sub-pixel up-sampling: x2 once or twice, or x3 once.
+
+    Behind each step a leaky ReLU of `slope`; 1 is none, 0 a ReLU.
+    """
+
+    def __init__(self, n_feats: int, scale: int, slope: float = 1.0):
         super().__init__()
-        self.shuffle = PixelShuffle()
+        self.shuffle, self.slope = PixelShuffle(), slope
         self.factors = {2: (2,), 3: (3,), 4: (2, 2)}[scale]
-        self.blocks = nn.CellList([SlimConv2d(n_feats, f * f * n_feats) for f in self.factors])
+        self.blocks = nn.CellList(
+            [
+                # The second convolution works on an image twice as large.
+                SlimConv2d(n_feats, f * f * n_feats, resolution=1 if i == 0 else self.factors[0])
+                for i, f in enumerate(self.factors)
+            ]
+        )
 
     def construct(self, x, m):
         """(N, m, H, W) -> (N, m, scale * H, scale * W)."""
         for i, factor in enumerate(self.factors):
             x = self.shuffle(self.blocks[i](x, m, factor * factor * m), m, factor)
+            x = leaky_relu(x, self.slope)
         return x

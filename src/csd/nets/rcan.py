@@ -4,6 +4,7 @@ from mindspore import nn, ops
 
 from csd.errors import InputError
 from csd.nets.base import SlimmableSR, slim
+from csd.nets.foreign import Layout, channels, count, upsampler_scale
 from csd.nets.interpolation import ImagePath
 from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
 from csd.ops.channels import ChannelMean, ChannelScale
@@ -16,7 +17,10 @@ class ChannelAttention(nn.Cell):
         super().__init__()
         self.mean, self.scale = ChannelMean(), ChannelScale()
         self.conv_du = nn.CellList(
-            [SlimConv2d(n_feats, n_squeezed, 1), SlimConv2d(n_squeezed, n_feats, 1)]
+            [
+                SlimConv2d(n_feats, n_squeezed, 1, resolution=0),
+                SlimConv2d(n_squeezed, n_feats, 1, resolution=0),
+            ]
         )
 
     def construct(self, x, m, s):
@@ -92,6 +96,56 @@ class RCAN(SlimmableSR):
     """
 
     name = "rcan"
+    pools = True
+    HYPER = (
+        ("n_feats", "int", 64, "features"),
+        ("n_resgroups", "int", 10, "residual groups"),
+        ("n_resblocks", "int", 20, "blocks of a group"),
+        ("reduction", "int", 16, "features over channels inside the attention"),
+        ("n_squeezed", "int", None, "channels inside the attention, n_feats // reduction"),
+    )
+    LAYOUTS = (
+        Layout("RCAN (CSD)", ("head_conv.weight", "body.0.body.0.caLayer.conv_du.0.weight")),
+        Layout(
+            "RCAN (RCAN-PyTorch)",
+            ("head.0.weight", "body.0.body.0.body.3.conv_du.0.weight"),
+            (
+                ("head.0", "head_conv"),
+                ("body.{i}.body.{j}.body.0", "body.{i}.body.{j}.body.0"),
+                ("body.{i}.body.{j}.body.2", "body.{i}.body.{j}.body.1"),
+                ("body.{i}.body.{j}.body.3.conv_du.0", "body.{i}.body.{j}.caLayer.conv_du.0"),
+                ("body.{i}.body.{j}.body.3.conv_du.2", "body.{i}.body.{j}.caLayer.conv_du.1"),
+                ("body.{i}.body.{n_resblocks}", "body.{i}.conv"),
+                ("body.{n_resgroups}", "body_conv"),
+                ("tail.0.0", "upsampler.blocks.0"),
+                ("tail.0.2", "upsampler.blocks.1"),
+                ("tail.1", "tail_conv"),
+            ),
+        ),
+        # img_range 255 and res_scale 1, its defaults, are not in the file.
+        Layout(
+            "RCAN (BasicSR)",
+            ("conv_first.weight", "body.0.residual_group.0.rcab.0.weight"),
+            (
+                ("conv_first", "head_conv"),
+                ("body.{i}.residual_group.{j}.rcab.0", "body.{i}.body.{j}.body.0"),
+                ("body.{i}.residual_group.{j}.rcab.2", "body.{i}.body.{j}.body.1"),
+                (
+                    "body.{i}.residual_group.{j}.rcab.3.attention.1",
+                    "body.{i}.body.{j}.caLayer.conv_du.0",
+                ),
+                (
+                    "body.{i}.residual_group.{j}.rcab.3.attention.3",
+                    "body.{i}.body.{j}.caLayer.conv_du.1",
+                ),
+                ("body.{i}.conv", "body.{i}.conv"),
+                ("conv_after_body", "body_conv"),
+                ("upsample.0", "upsampler.blocks.0"),
+                ("upsample.2", "upsampler.blocks.1"),
+                ("conv_last", "tail_conv"),
+            ),
+        ),
+    )
 
     def __init__(
         self,
@@ -124,7 +178,7 @@ class RCAN(SlimmableSR):
         )
         self.body_conv = SlimConv2d(n_feats, n_feats)
         self.upsampler = Upsampler(n_feats, scale)
-        self.tail_conv = SlimConv2d(n_feats, 3)
+        self.tail_conv = SlimConv2d(n_feats, 3, resolution=scale)
 
     def blocks(self) -> list[nn.Cell]:
         return [block for group in self.body for block in group.body]
@@ -132,6 +186,19 @@ class RCAN(SlimmableSR):
     def student_config(self, width: float) -> dict:
         feats, squeezed = slim(self.n_feats, width), slim(self.n_squeezed, width)
         return {**self.hyper, "n_feats": feats, "n_squeezed": squeezed}
+
+    @classmethod
+    def infer(cls, state, given, source) -> dict:
+        n_feats = channels(state, "head_conv.weight", source)
+        squeezed = channels(state, "body.0.body.0.caLayer.conv_du.0.weight", source)
+        return {
+            "scale": upsampler_scale(state, "upsampler", n_feats, source),
+            "n_feats": n_feats,
+            "n_resgroups": count(state, r"body\.(\d+)\.body\.\d+\.body\.0\.weight"),
+            "n_resblocks": count(state, r"body\.\d+\.body\.(\d+)\.body\.0\.weight"),
+            "reduction": max(n_feats // squeezed, 1),
+            "n_squeezed": squeezed,
+        }
 
     def image_path(self) -> ImagePath:
         branches = [group.conv for group in self.body] + [self.body_conv]

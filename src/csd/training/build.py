@@ -94,11 +94,10 @@ def _check_widths(widths: Sequence[float]) -> None:
 
 def create_network(config: EasyDict) -> SlimmableSR:
     """The network to train: new, or the teacher's; for method `student`, the sub-network alone."""
-    model = config.model
     net = _new_network(config, model_hyper(config))
     teacher = config.train.teacher
     if teacher and teacher != "none":
-        load_teacher(net, teacher, res_scale=model.res_scale if model.name == "edsr" else None)
+        load_teacher(net, teacher, res_scale=net.hyper.get("res_scale"))
     if config.train.method == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one

@@ -22,6 +22,7 @@ import mindspore as ms
 import numpy as np
 from easydict import EasyDict
 
+from csd.backbones import BACKBONES
 from csd.checkpoints import (
     Checkpoint,
     load_checkpoint,
@@ -34,6 +35,7 @@ from csd.errors import InputError, WorkError
 from csd.files import lock_file, new_file, write_new
 from csd.nets import SlimmableSR
 from csd.runtime import Runtime
+from csd.settings import hyper_of
 
 # Keys that may change between a run and its continuation without changing what it computes. The
 # number of devices is none of them: the data go on behind the samples consumed.
@@ -171,12 +173,21 @@ def changed_keys(old: Mapping, config: EasyDict) -> list[str]:
     """`section.key: old -> new` of every key that decides what is computed and differs."""
     new = plain(config)
     changes = []
+    if old.get("model"):
+        old = {**old, "model": _complete(old["model"])}
+    new["model"] = _complete(new["model"])
     for section in ("model", "data", "train", "optim", "loss", "runtime"):
         for key, value in new[section].items():
             before = old.get(section, {}).get(key, value)
             if before != value and (section, key) not in _FREE:
                 changes.append(f"{section}.{key}: {before} -> {value}")
     return changes
+
+
+def _complete(model: Mapping) -> dict:
+    """A section `model` with the hyper-parameters of its backbone alone, defaults filled in."""
+    shared = {key: model[key] for key in ("name", "scale", "init") if key in model}
+    return {**shared, **(hyper_of(model) if model.get("name") in BACKBONES else {})}
 
 
 def restore_run(

@@ -19,7 +19,7 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
     Raises:
         InputError: an unreadable file, another backbone or other hyper-parameters.
     """
-    found, _ = load_network(path, res_scale=res_scale)
+    found, _ = load_network(path, res_scale=res_scale, scale=net.scale)
     if (found.name, found.hyper) != (net.name, net.hyper):
         raise InputError(f"{path} holds {_words(found)}, the configuration asks for {_words(net)}")
     given, own = network_state(found), dict(net.parameters_and_names())
