@@ -247,7 +247,7 @@ def memory_table(args, scratch: Path) -> str:
         "|---|---|---|---|---|",
     ]
     for count in counts:
-        folder = scratch / f"{count}-photographs"
+        folder = scratch / f"{count}-images"
         folder.mkdir()
         for number in range(count):
             source = given[number % len(given)]
