@@ -40,7 +40,7 @@ def _parameters():
         yield pytest.param(device, *case, marks=marks, id="-".join((device, *case)))
 
 
-@pytest.mark.parametrize(("device", "method", "backbone", "level", "option"), _parameters())
+@pytest.mark.parametrize(("device", "method", "backbone", "level", "option"), list(_parameters()))
 def test_compiles(device, method, backbone, level, option, pretend, record_property):
     pretend(device)
     nodes = compile_graph(create_step(method, backbone, level, option), *batch(method))

@@ -39,7 +39,8 @@ def _plain(data: bytes, kind: int, count: int) -> np.ndarray:
         digits = np.frombuffer(b"".join(text.split())[:count], np.uint8)
         values = digits.astype(np.int64) - ord("0")
     else:
-        values = np.fromstring(text, np.int64, count, sep=" ")  # stops at what is no number
+        numbers = re.match(rb"[\d\s]*", text)  # stops at what is no number
+        values = np.fromstring(numbers[0] if numbers else b"", np.int64, count, sep=" ")
     if len(values) < count or values.min() < 0:
         raise ValueError("its raster is incomplete")
     return values
