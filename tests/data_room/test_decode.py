@@ -470,3 +470,15 @@ def test_deep_heic_has_its_white(tmp_path):
     photo = read_image_file(tmp_path / "a.heic")
     assert photo.pixels.dtype == np.uint16 and photo.pixels[:4].min() > 65300
     assert np.abs(photo.pixels.astype(int) - deep).max() < 400
+
+
+@pytest.mark.parametrize("raster", ["", " ", "1 2 3", "1 2 3 x", "x 1 2 3", "1 2 3 -4", "1 2,3 4"])
+@pytest.mark.parametrize("kind", [2, 3])
+def test_plain_rasters_that_are_too_short_are_damaged(tmp_path, kind, raster):
+    """Not filled up with whatever memory held."""
+    file = tmp_path / "a.pnm"
+    file.write_text(f"P{kind}\n{4 if kind == 2 else 2} 1\n255\n{raster}\n")
+    with pytest.raises(InputError, match="its raster is incomplete"):
+        read_image_file(file)
+    file.write_text(f"P{kind}\n{3 if kind == 2 else 1} 1\n255\n1 2 3\nP{kind} and so on")
+    np.testing.assert_array_equal(read_image_file(file).pixels.ravel(), [1, 2, 3])

@@ -39,8 +39,10 @@ def _plain(data: bytes, kind: int, count: int) -> np.ndarray:
         digits = np.frombuffer(b"".join(text.split())[:count], np.uint8)
         values = digits.astype(np.int64) - ord("0")
     else:
-        numbers = re.match(rb"[\d\s]*", text)  # stops at what is no number
-        values = np.fromstring(numbers[0] if numbers else b"", np.int64, count, sep=" ")
+        numbers = re.match(rb"[\d\s]*", text)  # up to what is no number
+        text = numbers[0].strip() if numbers else b""
+        # Without a count: given one, numpy fills up what is missing with whatever memory held.
+        values = np.fromstring(text, np.int64, sep=" ")[:count] if text else np.empty(0, np.int64)
     if len(values) < count or values.min() < 0:
         raise ValueError("its raster is incomplete")
     return values
