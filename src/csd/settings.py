@@ -223,6 +223,14 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "weight of relu1_1, relu2_1, relu3_1, relu4_1, relu5_1",
         ),
         "negatives": Key(10, _count, "negatives K of a step, at most the batch size"),
+        "crop": Key(
+            0,
+            _natural,
+            "side in HR pixels of a random square that the contrastive loss sees; 0: everything",
+        ),
+        "every": Key(
+            1, _count, "steps from one with the contrastive loss to the next; 1: in every step"
+        ),
         "contrast_weight": Key(200.0, _positive, "weight of the contrastive loss"),
         "teacher_weight": Key(1.0, _positive, "weight of the teacher's L1"),
         "width_weights": Key(

@@ -10,8 +10,9 @@ from csd.data import (
     open_store,
     sample_batch,
     train_dataset,
+    window_dataset,
 )
-from csd.data.pipeline import counter_hash, sample_images
+from csd.data.pipeline import counter_hash, draw_window, sample_images
 from csd.errors import InputError
 
 PATCH = 8
@@ -104,6 +105,33 @@ def test_negatives_are_distinct_patches_of_the_batch(store):
     assert not np.array_equal(draw_negatives(16, 10, 3, 0), draw_negatives(16, 10, 3, 0, rank=1))
     lr, _, negatives = batch(store, negatives=3, step=5)
     np.testing.assert_array_equal(negatives, lr[draw_negatives(4, 3, 3, 5)])
+
+
+def test_windows_lie_inside_and_reach_every_place():
+    windows = np.stack([draw_window(20, 16, 3, step) for step in range(400)])
+    assert windows.dtype == np.int32 and windows.shape == (400, 2, 16)
+    assert (np.diff(windows, axis=2) == 1).all()  # neighbouring rows and columns
+    drawn = windows[:, :, 0]
+    for axis in (0, 1):
+        assert set(drawn[:, axis].tolist()) == set(range(5))
+    assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.15  # top and left are drawn apart
+    assert draw_window(20, 20, 3, 7).tolist() == [list(range(20))] * 2
+    assert draw_window(192, 96, 3, 7).tolist() != draw_window(192, 96, 3, 7, rank=1).tolist()
+
+
+def test_dataset_with_windows_resumes_as_if_never_stopped(store):
+    import mindspore.dataset as ds
+
+    def column(**changes):
+        windows = window_dataset(2 * PATCH, 8, seed=3, **changes)
+        return rows(ds.zip((dataset(store, **changes), windows)))
+
+    whole = column(steps=6)
+    assert [row[3].tolist() for row in whole] == [
+        draw_window(2 * PATCH, 8, 3, step).tolist() for step in range(6)
+    ]
+    for a, b in zip(whole[4:], column(steps=2, start_step=4), strict=True):
+        np.testing.assert_array_equal(a[3], b[3])
 
 
 def test_hash_is_fixed_forever():

@@ -8,7 +8,7 @@ from csd.ops.graph import Node
 
 METHODS = ("teacher", "student", "joint", "csd")
 LEVELS = ("O0", "auto", "O2", "O3")
-OPTIONS = ("plain", "clipping", "dynamic")
+OPTIONS = ("plain", "clipping", "dynamic", "cropped")
 BACKBONES = {
     "edsr": {"n_feats": 4, "n_resblocks": 1, "res_scale": 0.1},
     "rcan": {"n_feats": 4, "n_resgroups": 1, "n_resblocks": 1, "reduction": 2},
@@ -16,7 +16,7 @@ BACKBONES = {
     "msrresnet": {"n_feats": 4, "n_resblocks": 1},
 }
 VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
-PATCH, SCALE, BATCH, NEGATIVES = 16, 2, 2, 2
+PATCH, SCALE, BATCH, NEGATIVES, CROP = 16, 2, 2, 2, 16
 
 
 def create_step(method: str, backbone: str, level: str, option: str = "plain"):
@@ -47,15 +47,21 @@ def create_step(method: str, backbone: str, level: str, option: str = "plain"):
     return step.set_train()
 
 
-def batch(method: str):
-    """uint8 images as the pipeline gives them."""
+def batch(method: str, option: str = "plain"):
+    """uint8 images, and where the option needs one a window, as the pipeline gives them."""
     import mindspore as ms
 
     rng = np.random.default_rng(0)
     shapes = [(BATCH, 3, PATCH, PATCH), (BATCH, 3, SCALE * PATCH, SCALE * PATCH)]
     if method == "csd":
         shapes.append((NEGATIVES, 3, PATCH, PATCH))
-    return [ms.Tensor(rng.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes]
+    images = [ms.Tensor(rng.integers(0, 256, shape, dtype=np.uint8)) for shape in shapes]
+    cropped = method == "csd" and option == "cropped"
+    return (
+        [*images, ms.Tensor([range(3, 3 + CROP), range(5, 5 + CROP)], ms.int32)]
+        if cropped
+        else images
+    )
 
 
 def count(nodes: list[Node]) -> Counter:

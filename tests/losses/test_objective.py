@@ -124,3 +124,63 @@ def test_weights_that_do_not_fit(problem, weights, sentence):
         CSDObjective(net, encoder, student_width=(0.5, 0.25), width_weights=weights)
     with pytest.raises(InputError, match=sentence):
         ReconstructionObjective(net, student_width=(0.5, 0.25), width_weights=weights)
+
+
+class _Cut(CSDObjective):
+    """The square at (8, 4) by a slice of constants instead of a gather."""
+
+    def cut(self, images, window):
+        return images[:, :, 8:24, 4:20]
+
+
+@pytest.mark.slow
+def test_the_loss_on_a_square_sees_nothing_else(problem):
+    import mindspore as ms
+
+    from csd.losses import contrastive_distance
+
+    net, encoder, lr, hr, negatives = problem
+    window = ms.Tensor([range(8, 24), range(4, 20)], ms.int32)
+    values, gradients = _values(
+        CSDObjective(net, encoder, student_width=0.5), lr, hr, negatives, window
+    )
+    expected = 0.0
+    for width in (0.5, 0.25):
+        features = [encoder(x[:, :, 8:24, 4:20]) for x in (net(lr, 1.0), net(lr, width), negatives)]
+        weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+        expected += float(contrastive_distance(*features, weights).asnumpy())
+    assert values[3] == pytest.approx(expected, rel=1e-5)
+    sliced = _Cut(net, encoder, student_width=0.5)
+    same, wanted = _values(sliced, lr, hr, negatives, window)
+    np.testing.assert_allclose(values, same, rtol=1e-6)
+    for a, b in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
+
+
+def test_a_step_without_negatives_is_joint(problem):
+    """What runs between two steps with the contrastive loss, of `loss.every` above 1."""
+    net, encoder, lr, hr, _ = problem
+    objective = CSDObjective(net, encoder, student_width=0.5, teacher_weight=0.3)
+    joint = ReconstructionObjective(net, student_width=0.5, teacher_weight=0.3)
+    (values, gradients), (expected, wanted) = (_values(o, lr, hr) for o in (objective, joint))
+    np.testing.assert_array_equal(values, expected)
+    for a, b in zip(gradients, wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_stages_of_weight_zero_are_left_out(problem):
+    net, encoder, *batch = problem
+    weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+    def contrast(*layer_weights):
+        objective = CSDObjective(net, encoder, student_width=0.5, layer_weights=layer_weights)
+        return _values(objective, *batch)[0][3], objective.stages
+
+    whole, stages = contrast(*weights)
+    first, few = contrast(*weights[:2], 0, 0, 0)
+    last, all_five = contrast(0, 0, *weights[2:])
+    assert (stages, few, all_five) == (5, 2, 5)
+    assert min(first, last) > 0 and first + last == pytest.approx(whole, rel=1e-6)
+    with pytest.raises(InputError, match="no layer weight is above zero"):
+        contrast(0, 0, 0, 0, 0)

@@ -32,6 +32,9 @@ def _config(**changes):
         ({"train__method": "joint", "loss__width_weights": [0.0]}, "number above zero"),
         ({"loss__negatives": 17}, "loss.negatives=17 exceeds train.batch_size=16"),
         ({"loss__layer_weights": [1.0]}, "loss.layer_weights needs 5 numbers, not 1"),
+        ({"loss__layer_weights": [0.0] * 5}, "no weight above zero; use method joint"),
+        ({"loss__crop": 97}, "loss.crop=97 is a square of 16 to 96 HR pixels"),
+        ({"loss__crop": 8}, "loss.crop=8 is a square of 16 to 96 HR pixels"),
         ({"loss__vgg": ""}, "method csd needs VGG weights: --vgg FILE"),
     ],
 )

@@ -46,6 +46,20 @@ def test_six_and_six_steps_are_twelve(backbone, settings, run, tmp_path, capfd):
 
 
 @pytest.mark.slow
+def test_a_sparse_contrastive_loss_resumes_in_step(settings, run, tmp_path):
+    """On a random square, in every third step: stopped between two of them."""
+    argv = settings("--data.lr_patch=16", "--loss.crop=16", "--loss.every=3", method="csd")
+    whole = run([*argv, f"--output_dir={tmp_path / 'whole'}"])
+    with pytest.raises(Interrupted):
+        run(argv, stop_at=5)
+    halves = run([*argv, "--resume"])
+    losses = _losses(whole)
+    assert [float(row[5]) > 0 for row in losses] == [step % 3 == 0 for step in range(12)]
+    assert _losses(halves) == losses
+    _assert_same_end(whole, halves)
+
+
+@pytest.mark.slow
 def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd, caplog):
     """One run: resumed where there is nothing, changed, damaged, diverging, finished."""
     argv = settings("--train.save_every=2")

@@ -13,7 +13,7 @@ from csd.data.layouts import (
     find_pairs,
     load_pair,
 )
-from csd.data.pipeline import draw_negatives, sample_batch, train_dataset
+from csd.data.pipeline import draw_negatives, sample_batch, train_dataset, window_dataset
 from csd.data.store import Store, open_store
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "resize_matrix",
     "sample_batch",
     "train_dataset",
+    "window_dataset",
     "write_image_file",
     "write_png",
 ]

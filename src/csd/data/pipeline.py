@@ -16,7 +16,7 @@ from csd.data.store import Store
 from csd.errors import CSDError, InputError
 
 # What a hash is for; different purposes must not draw the same numbers.
-_SHUFFLE, _TOP, _LEFT, _FLIP, _NEGATIVES = range(5)
+_SHUFFLE, _TOP, _LEFT, _FLIP, _NEGATIVES, _WINDOW = range(6)
 _WORD = 0xFFFFFFFFFFFFFFFF
 _GOLDEN = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, SplitMix64's step
 _FLIP_CODE = {1: 1, 2: 0, 3: -1}  # cv2.flip: 1 left-right, 0 upside down, -1 both
@@ -239,3 +239,35 @@ def train_dataset(
         num_parallel_workers=min(workers, os.cpu_count() or 1),  # more are refused
         python_multiprocessing=False,
     )
+
+
+def draw_window(side: int, crop: int, seed: int, step: int, rank: int = 0) -> np.ndarray:
+    """Rows and columns of a random square in one of `side` pixels: int32 (2, crop)."""
+    places = counter_hash(seed, _WINDOW, step, rank, np.arange(2)) % np.uint64(side - crop + 1)
+    return places.astype(np.int32)[:, None] + np.arange(crop, dtype=np.int32)
+
+
+class _Windows:
+    def __init__(self, steps: int, start_step: int, draw):
+        self._steps, self._start, self._draw = steps, start_step, draw
+
+    def __len__(self) -> int:
+        return self._steps
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray]:
+        return (self._draw(step=self._start + int(number)),)
+
+
+def window_dataset(
+    side: int, crop: int, *, steps: int, seed: int, start_step: int = 0, rank: int = 0
+):
+    """The column `window` of `steps` steps, int32 (2, crop), to `zip` with `train_dataset`.
+
+    Rows and columns of a random square of `crop` HR pixels in patches of `side`, one for all images
+    of a rank's batch, drawn by (seed, global step, rank) as the negatives are.
+    """
+    import mindspore.dataset as ds
+
+    draw = functools.partial(draw_window, side, crop, seed, rank=rank)
+    windows = _Windows(steps, start_step, draw)
+    return ds.GeneratorDataset(windows, ["window"], shuffle=False, python_multiprocessing=False)

@@ -67,8 +67,10 @@ class CSDObjective(nn.Cell):
     The passes run from the teacher's to the narrowest student's and then from the widest down, see
     `sandwich`; the features of teacher and negatives are computed once for all students.
 
-    `construct(lr, hr, negatives)`: lr (N, 3, H, W), hr (N, 3, sH, sW), negatives (K, 3, sH, sW),
-    float32 RGB 0..255 -> (total, student, teacher, contrast), scalars, contrast unweighted.
+    `construct(lr, hr, negatives, window)`: lr (N, 3, H, W), hr (N, 3, sH, sW), negatives
+    (K, 3, sH, sW), float32 RGB 0..255; window int32 (2, n), the rows and columns of the HR pixels
+    that the contrastive loss sees, or None for all of them -> (total, student, teacher, contrast),
+    scalars, contrast unweighted. Without negatives the contrastive loss is left out and zero.
     """
 
     def __init__(
@@ -91,38 +93,53 @@ class CSDObjective(nn.Cell):
                 f"{len(layer_weights)} layer weights for the {sum(encoder.taps)} feature maps of "
                 f"the encoder"
             )
+        if not any(layer_weights):
+            raise InputError("no layer weight is above zero: nothing is left of the loss")
         self.net, self.encoder = net, encoder
         self.students = sandwich(net, student_width, width_weights)
         self.contrast_weight, self.teacher_weight = contrast_weight, teacher_weight
         self.contrast = ContrastiveDistance(layer_weights, implementation)
+        self.stages = max(i for i, weight in enumerate(layer_weights, 1) if weight)
+        self.zero = ms.Tensor(0.0, ms.float32)
 
-    def construct(self, lr, hr, negatives):
+    def construct(self, lr, hr, negatives=None, window=None):
         teacher_sr = self.net(lr, 1.0)
         student, images = 0.0, ()
         for width, weight in self.students:
             student_sr = self.net(lr, width)
             student = student + weight * l1(student_sr, hr)
             images = (*images, student_sr)
-        teacher = l1(teacher_sr, hr)
-        contrast = self.distances(ops.stop_gradient(teacher_sr), images, negatives)
+        teacher, contrast = l1(teacher_sr, hr), self.zero
+        if negatives is not None:
+            teacher_sr = ops.stop_gradient(teacher_sr)
+            if window is not None:
+                teacher_sr, negatives = self.cut(teacher_sr, window), self.cut(negatives, window)
+                images = tuple([self.cut(image, window) for image in images])
+            contrast = self.distances(teacher_sr, images, negatives)
         total = student + self.teacher_weight * teacher + self.contrast_weight * contrast
         return total, student, teacher, contrast
+
+    def cut(self, images, window):
+        """The rows and columns `window` (2, n) of images (N, 3, H, W): (N, 3, n, n)."""
+        return ops.gather(ops.gather(images, window[0], 2), window[1], 3)
 
     def distances(self, teacher, students, negatives):
         """The weighted sum of the students' contrastive distances, stage by stage.
 
         A stage's features of teacher and negatives are free once every student has met them: the
-        next stage of all three begins behind that, whatever order a device would prefer.
+        next stage of all three begins behind that, whatever order a device would prefer. A stage of
+        weight zero is not compared, and none is computed behind the last that is.
         """
         total = 0.0
-        for stage in range(len(self.contrast.layer_weights)):
+        for stage in range(self.stages):
             teacher = self.encoder.stage(teacher, stage)
             negatives = self.encoder.stage(negatives, stage)
             features = ()
             for i, (_, weight) in enumerate(self.students):
                 feature = self.encoder.stage(students[i], stage)
-                term, feature = self.contrast.term(stage, teacher, feature, negatives)
-                total = total + weight * term
+                if self.contrast.layer_weights[stage] > 0.0:
+                    term, feature = self.contrast.term(stage, teacher, feature, negatives)
+                    total = total + weight * term
                 features = (*features, feature)
             students = features
             teacher, negatives = ops.depend(teacher, total), ops.depend(negatives, total)

@@ -32,6 +32,7 @@ from csd.training.schedule import learning_rates
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
 from csd.training.teacher import load_teacher
 
+LEAST_CROP = 16  # pixels that VGG halves four times
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
@@ -59,6 +60,14 @@ def check_settings(config: EasyDict) -> None:
     check_negatives(loss.negatives, train.batch_size)
     if len(loss.layer_weights) != 5:
         raise InputError(f"loss.layer_weights needs 5 numbers, not {len(loss.layer_weights)}")
+    if not any(loss.layer_weights):
+        raise InputError("loss.layer_weights holds no weight above zero; use method joint for that")
+    side = config.model.scale * config.data.lr_patch
+    if loss.crop and not LEAST_CROP <= loss.crop <= side:
+        raise InputError(
+            f"loss.crop={loss.crop} is a square of {LEAST_CROP} to {side} HR pixels (model.scale x "
+            f"data.lr_patch), or 0 for everything"
+        )
     if not loss.vgg:
         raise InputError(
             "method csd needs VGG weights: --vgg FILE (torchvision's vgg19 .pth, mindcv's .ckpt), "

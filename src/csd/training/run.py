@@ -9,7 +9,7 @@ import mindspore as ms
 from easydict import EasyDict
 
 from csd import runtime as rt
-from csd.data import Store, find_pairs, open_store, train_dataset
+from csd.data import Store, find_pairs, open_store, train_dataset, window_dataset
 from csd.errors import InputError
 from csd.nets import SlimmableSR
 from csd.training.build import (
@@ -127,12 +127,15 @@ def sinks(config: EasyDict) -> bool:
 
     On Ascend only with jit_level O2, whose graph engine runs the step, queue included, as one
     graph on the device. At the other levels the host launches every kernel and is there to
-    hand over the batch.
+    hand over the batch. Nor with loss.every above 1: the queue hands over whole batches.
     """
     wanted, target = config.runtime.data_sink, config.runtime.device_target
     if wanted == "true" and target == "CPU":
         raise InputError("runtime.data_sink=true: the CPU has no sink; leave it at default")
-    if wanted != "default":
+    sparse = config.train.method == "csd" and config.loss.every > 1
+    if wanted == "true" and sparse:
+        raise InputError("loss.every above 1 needs runtime.data_sink=false, or default")
+    if wanted != "default" or sparse:
         return wanted == "true"
     return target == "GPU" or (target == "Ascend" and config.runtime.jit_level == "O2")
 
@@ -148,8 +151,27 @@ def step_outputs(run: Run) -> Iterator[ms.Tensor]:
 
 
 def _steps(run: Run) -> Iterator[ms.Tensor]:
-    train, data, done = run.config.train, run.config.data, run.progress
-    left = run.total - done.step
+    dataset, first, every = _batches(run), run.progress.step, run.config.loss.every
+    try:
+        if sinks(run.config):
+            sink = ms.data_sink(run.step, dataset)
+            for _ in range(first, run.total):
+                yield sink()
+        else:
+            batches = dataset.create_tuple_iterator(num_epochs=1, do_copy=False)
+            for number, batch in enumerate(batches, first):
+                # Without negatives the step is one of method joint.
+                yield run.step(*batch[: None if number % every == 0 else 2])
+    except RuntimeError:
+        if run.store.failure is None:
+            raise
+        raise run.store.failure from None
+
+
+def _batches(run: Run):
+    """The dataset of the steps that are left."""
+    train, data, loss, done = run.config.train, run.config.data, run.config.loss, run.progress
+    left, csd = run.total - done.step, train.method == "csd"
     dataset = train_dataset(
         run.store,
         lr_patch=data.lr_patch,
@@ -160,19 +182,18 @@ def _steps(run: Run) -> Iterator[ms.Tensor]:
         start_samples=done.samples,
         rank=run.device.rank,
         ranks=run.device.ranks,
-        negatives=run.config.loss.negatives if train.method == "csd" else 0,
+        negatives=loss.negatives if csd else 0,
         augment=data.augment,
         workers=data.workers,
     )
-    try:
-        if sinks(run.config):
-            sink = ms.data_sink(run.step, dataset)
-            for _ in range(left):
-                yield sink()
-        else:
-            for batch in dataset.create_tuple_iterator(num_epochs=1, do_copy=False):
-                yield run.step(*batch)
-    except RuntimeError:
-        if run.store.failure is None:
-            raise
-        raise run.store.failure from None
+    if not (csd and loss.crop):
+        return dataset
+    windows = window_dataset(
+        data.lr_patch * run.config.model.scale,
+        loss.crop,
+        steps=left,
+        seed=train.seed,
+        start_step=done.step,
+        rank=run.device.rank,
+    )
+    return ms.dataset.zip((dataset, windows))

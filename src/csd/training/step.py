@@ -70,10 +70,10 @@ class CSDTrainOneStep(nn.Cell):
         clip_norm: largest global norm of the gradients; 0: no clipping.
         ranks: devices that train together; gradients and losses are averaged over them.
 
-    `construct(lr, hr, negatives_lr=None)`: uint8 or float32 (N, 3, H, W), (N, 3, sH, sW) and
-    (K, 3, H, W), RGB 0..255 -> float32 (5,): total, student, teacher, contrast, and 1.0 where the
-    weights were updated, 0.0 where they were not, -1.0 where they were not and a smaller loss scale
-    is tried next.
+    `construct(lr, hr, negatives_lr=None, window=None)`: uint8 or float32 (N, 3, H, W),
+    (N, 3, sH, sW) and (K, 3, H, W), RGB 0..255, and int32 (2, n), see `CSDObjective` -> float32
+    (5,): total, student, teacher, contrast, and 1.0 where the weights were updated, 0.0 where they
+    were not, -1.0 where they were not and a smaller loss scale is tried next.
     """
 
     def __init__(
@@ -114,13 +114,15 @@ class CSDTrainOneStep(nn.Cell):
             losses = self.all_reduce(losses) / self.ranks
         return losses, self.scaler.unscale(gradients)
 
-    def construct(self, lr, hr, negatives_lr=None):
+    def construct(self, lr, hr, negatives_lr=None, window=None):
         batch = (ops.cast(lr, ms.float32), ops.cast(hr, ms.float32))
         if negatives_lr is not None:
             negatives = ops.cast(negatives_lr, ms.float32)
             if self.upscale is not None:
                 negatives = self.upscale(negatives)
             batch = (*batch, negatives)
+        if window is not None:
+            batch = (*batch, window)
         losses, gradients = self.gradients(*batch)
         finite = ops.logical_and(self.all_finite(gradients), finite_by_sums((losses,)))
         flag = ops.cast(finite, ms.float32)
