@@ -173,7 +173,7 @@ def launch(args, side, folder, plan, verbose=False):
     env = {**os.environ, "GLOG_v": "3", **({"DNNL_VERBOSE": "1"} if verbose else {})}
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
-        sys.exit(f"{side} failed:\n{done.stderr[-2000:]}")
+        sys.exit(f"{side} failed with {done.returncode}:\n{done.stderr[-2000:]}")
     return done.stdout.splitlines()
 
 

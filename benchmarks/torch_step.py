@@ -60,7 +60,7 @@ class TorchStep:
         losses = self.losses(*(torch.tensor(x) for x in (lr, hr, negatives)))
         losses[0].backward()
         self.optimizer.step()
-        return np.array([float(x) for x in losses])
+        return np.array([float(x.detach()) for x in losses])
 
 
 class AwaySum(torch.autograd.Function):

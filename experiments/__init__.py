@@ -1,1 +1,1 @@
-"""The fair laboratory: recipes trained under one budget, compared with intervals."""
+"""Comparison of training methods: variants under one budget, with intervals over seeds."""

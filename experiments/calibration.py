@@ -1,4 +1,4 @@
-"""How long a step of each recipe takes, and how many of them fit into the reference's wall time."""
+"""How long a step of each variant takes, and how many fit into the reference's wall time."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,19 +30,19 @@ def time_steps(budget_ms: float, ms_per_step: float, epochs: int) -> int:
 
 
 def calibrate(file: Path, config: EasyDict, folders: Mapping[str, Sequence[Path]]) -> dict:
-    """Milliseconds per step and equal-time steps of every recipe that has finished cells.
+    """Milliseconds per step and equal-time steps of every variant that has finished runs.
 
     What the file holds already stays as it is, so that a call that goes on uses the same numbers.
 
     Args:
         file: calibration.json, which is read where it exists, and written.
-        folders: run folders of every recipe's cells of equal steps.
+        folders: run folders of every variant's runs of equal steps.
 
     Returns:
-        {"reference", "reference_steps", "ms_per_step": {recipe: ms}, "steps": {recipe: steps}};
+        {"reference", "reference_steps", "ms_per_step": {variant: ms}, "steps": {variant: steps}};
         the budget of wall time is ms_per_step[reference] * reference_steps.
     """
-    table = {"reference": REFERENCE, "reference_steps": config.lab.steps,
+    table = {"reference": REFERENCE, "reference_steps": config.experiment.steps,
              "ms_per_step": {}, "steps": {}}  # fmt: skip
     if file.is_file():
         try:
@@ -50,20 +50,20 @@ def calibrate(file: Path, config: EasyDict, folders: Mapping[str, Sequence[Path]
             if not isinstance(table["ms_per_step"], dict) or not isinstance(table["steps"], dict):
                 raise ValueError
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{file} is damaged; remove it, and cells/time with it") from None
-        if table["reference_steps"] != config.lab.steps:
+            raise InputError(f"{file} is damaged; remove it, and runs/time with it") from None
+        if table["reference_steps"] != config.experiment.steps:
             raise InputError(
-                f"{file} is of {table['reference_steps']} steps, not {config.lab.steps}; choose "
-                f"another --output_dir"
+                f"{file} is of {table['reference_steps']} steps, not "
+                f"{config.experiment.steps}; choose another --output_dir"
             )
     times, steps = table["ms_per_step"], table["steps"]
-    for recipe, cells in folders.items():
-        rows = [ms for cell in cells for ms in milliseconds(cell, config.train.batch_size)]
-        if rows and recipe not in times:
-            times[recipe] = median(rows)
-    for recipe, ms in times.items():
-        if REFERENCE in times and recipe not in steps:
-            budget = times[REFERENCE] * config.lab.steps
-            steps[recipe] = time_steps(budget, ms, config.train.epochs)
+    for variant, runs in folders.items():
+        rows = [ms for run in runs for ms in milliseconds(run, config.train.batch_size)]
+        if rows and variant not in times:
+            times[variant] = median(rows)
+    for variant, ms in times.items():
+        if REFERENCE in times and variant not in steps:
+            budget = times[REFERENCE] * config.experiment.steps
+            steps[variant] = time_steps(budget, ms, config.train.epochs)
     write_text(file, json.dumps(table, indent=1) + "\n")
     return table

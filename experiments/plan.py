@@ -1,8 +1,8 @@
-"""What the laboratory trains: its cells, the settings of each, and what a finished one must match.
+"""What an experiment trains: its runs, the settings of each, and what a finished one must match.
 
-A cell is one training run: a recipe, a seed, and the reading of "the same budget" it belongs to:
-`steps` (every recipe takes the same number of steps) or `time` (every recipe takes as many steps as
-fit into the wall time that recipe `csd` needs for its own).
+A run is one training: a variant, a seed, and the budget it belongs to: `steps` (every variant takes
+as many steps) or `time` (every variant takes as many steps as fit into the wall time that variant
+`csd` needs for its own).
 """
 
 import hashlib
@@ -18,22 +18,22 @@ from csd.data import benchmark_pairs, check_pair, find_pairs
 from csd.errors import InputError
 
 STEPS, TIME = "steps", "time"
-REFERENCE = "csd"  # the recipe whose wall time is the budget, and which is compared with all others
+REFERENCE = "csd"  # the variant whose wall time is the budget, compared with all others
 BASELINE = "warm"  # what the others are compared with as well
 
-# What `lab.smoke` puts over the file: a laboratory of seconds, to test and for a first look.
+# What `experiment.smoke` puts over the file: seconds, to test and for a first look.
 SMOKE = {
     "model": {"name": "edsr", "n_feats": 8, "n_resblocks": 1},
     "data": {"lr_patch": 8, "val_images": 1},
     "train": {"widths": [0.5], "batch_size": 4, "epochs": 2, "validate_every": 1, "log_every": 1},
     "optim": {"warmup": 0},
     "loss": {"vgg": "random", "vgg_arch": "vgg16", "negatives": 2},
-    "lab": {"steps": 4, "teacher_steps": 4},
+    "experiment": {"steps": 4, "teacher_steps": 4},
 }
 
-# Settings that may differ between two calls without changing what a cell computes.
+# Settings that may differ between two calls without changing what a run computes.
 _FREE = {
-    ("data", "data_dir"),  # the photographs themselves are compared
+    ("data", "data_dir"),  # the images themselves are compared
     ("data", "val_dir"),
     ("data", "val_images"),
     ("data", "cache_dir"),
@@ -50,68 +50,72 @@ _FREE = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class Run:
     """One training run; `steps` is its length."""
 
-    reading: str
-    recipe: str
+    budget: str
+    variant: str
     seed: int
     steps: int
 
     @property
     def name(self) -> str:
-        """`steps/csd/seed1`: its folder below `cells`, and its name in messages."""
-        return f"{self.reading}/{self.recipe}/seed{self.seed}"
+        """`steps/csd/seed1`: its folder below `runs`, and its name in messages."""
+        return f"{self.budget}/{self.variant}/seed{self.seed}"
 
 
-def step_cells(config: EasyDict) -> list[Cell]:
-    """The cells of equal steps, seed by seed: recipes then meet the same hours of the machine."""
-    lab = config.lab
+def step_runs(config: EasyDict) -> list[Run]:
+    """The runs of equal steps, seed by seed: variants then meet the same hours of the machine."""
+    experiment = config.experiment
     return [
-        Cell(STEPS, r, seed, lab.steps) for seed in dict.fromkeys(lab.seeds) for r in lab.recipes
+        Run(STEPS, r, seed, experiment.steps)
+        for seed in dict.fromkeys(experiment.seeds)
+        for r in experiment.variants
     ]
 
 
-def time_cells(config: EasyDict, steps: Mapping[str, int]) -> list[Cell]:
-    """The cells of equal time; the reference's own are its cells of equal steps."""
-    seeds = dict.fromkeys(config.lab.seeds)
-    recipes = [r for r in config.lab.recipes if r != REFERENCE]
-    return [Cell(TIME, r, seed, steps[r]) for seed in seeds for r in recipes if r in steps]
+def time_runs(config: EasyDict, steps: Mapping[str, int]) -> list[Run]:
+    """The runs of equal time; the reference's own are its runs of equal steps."""
+    seeds = dict.fromkeys(config.experiment.seeds)
+    variants = [r for r in config.experiment.variants if r != REFERENCE]
+    return [Run(TIME, r, seed, steps[r]) for seed in seeds for r in variants if r in steps]
 
 
-def base_of(config: EasyDict, recipe: str) -> str:
-    """`student`, `warm`, `joint` or `csd`: what the named recipe is a variant of."""
-    return config.lab.recipes[recipe]["recipe"]
+def base_of(config: EasyDict, variant: str) -> str:
+    """`student`, `warm`, `joint` or `csd`: what the named variant is a variant of."""
+    return config.experiment.variants[variant]["method"]
 
 
-def stored_width(config: EasyDict, recipe: str) -> float:
-    """The student's width in the network that the recipe stores: 1.0 where that is the student."""
-    return 1.0 if base_of(config, recipe) in ("student", "warm") else config.train.widths[0]
+def stored_width(config: EasyDict, variant: str) -> float:
+    """The student's width in the network that the variant stores: 1.0 where that is the student."""
+    return 1.0 if base_of(config, variant) in ("student", "warm") else config.train.widths[0]
 
 
 def set_names(config: EasyDict) -> list[str]:
     """The names that eval.py gives the benchmark sets."""
-    return [Path(name).name or Path(name).resolve().name for name in config.lab.sets]
+    return [Path(name).name or Path(name).resolve().name for name in config.experiment.sets]
 
 
-def cell_config(config: EasyDict, cell: Cell, teacher: str, folder: Path) -> EasyDict:
-    """The configuration that train.py gets for a cell."""
+def run_config(config: EasyDict, run: Run, teacher: str, folder: Path) -> EasyDict:
+    """The configuration that train.py gets for a run."""
     made = EasyDict(plain(config))
-    base = base_of(config, cell.recipe)
-    _override(made, {k: v for k, v in config.lab.recipes[cell.recipe].items() if k != "recipe"})
+    base = base_of(config, run.variant)
+    _override(
+        made, {k: v for k, v in config.experiment.variants[run.variant].items() if k != "method"}
+    )
     made.train.method = "student" if base == "warm" else base
     made.train.teacher = "none" if base == "student" else teacher
-    made.train.seed = cell.seed
-    made.optim.warmup = round(made.optim.warmup * cell.steps / config.lab.steps)
-    return _run_config(made, cell.steps, folder)
+    made.train.seed = run.seed
+    made.optim.warmup = round(made.optim.warmup * run.steps / config.experiment.steps)
+    return _of_length(made, run.steps, folder)
 
 
 def teacher_config(config: EasyDict, folder: Path) -> EasyDict:
     """The configuration that train.py gets for the teacher."""
     made = EasyDict(plain(config))
-    _override(made, config.lab.teacher)
+    _override(made, config.experiment.teacher)
     made.train.method, made.train.teacher = "teacher", "none"
-    return _run_config(made, config.lab.teacher_steps, folder)
+    return _of_length(made, config.experiment.teacher_steps, folder)
 
 
 def _override(config: EasyDict, values: Mapping[str, Any]) -> None:
@@ -120,19 +124,19 @@ def _override(config: EasyDict, values: Mapping[str, Any]) -> None:
         config[section][name] = value
 
 
-def _run_config(config: EasyDict, steps: int, folder: Path) -> EasyDict:
+def _of_length(config: EasyDict, steps: int, folder: Path) -> EasyDict:
     config.train.steps_per_epoch = steps // config.train.epochs
     config.train.resume = True
     config.runtime.output_dir = str(folder)
     return config
 
 
-def fingerprint(config: EasyDict, photographs: str, teacher: str) -> dict[str, Any]:
-    """Everything that decides what a cell computes, as `section.key: value`.
+def fingerprint(config: EasyDict, images: str, teacher: str) -> dict[str, Any]:
+    """Everything that decides what a run computes, as `section.key: value`.
 
     Args:
-        photographs, teacher: digests of the training photographs and of the teacher's file ("" for
-            a recipe without one).
+        images, teacher: digests of the training images and of the teacher's file ("" for
+            a variant without one).
     """
     sections = ["model", "data", "train", "optim"]
     if config.train.method in ("joint", "csd"):
@@ -143,7 +147,7 @@ def fingerprint(config: EasyDict, photographs: str, teacher: str) -> dict[str, A
         for key, value in plain(config)[section].items()
         if (section, key) not in _FREE
     }
-    return {**values, "photographs": photographs, "teacher": teacher}
+    return {**values, "images": images, "teacher": teacher}
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -168,8 +172,8 @@ def _new_name(dotted: str) -> str:
     return f"{section}.{RENAMED.get(section, {}).get(name, name)}" if name else dotted
 
 
-def digest_of_photographs(config: EasyDict) -> str:
-    """A digest of the names and sizes in bytes of the photographs to train on.
+def digest_of_images(config: EasyDict) -> str:
+    """A digest of the names and sizes in bytes of the images to train on.
 
     Raises InputError where there are none.
     """
@@ -186,31 +190,39 @@ def digest_of_file(path: Path) -> str:
 
 
 def check_plan(config: EasyDict) -> None:
-    """Raise InputError for a laboratory that cannot be run, before anything is trained."""
-    lab, train = config.lab, config.train
+    """Raise InputError for an experiment that cannot be run, before anything is trained."""
+    experiment, train = config.experiment, config.train
     if len(train.widths) != 1 or train.widths[0] >= 1.0:
         raise InputError(
-            f"the laboratory compares students of one width below 1; train.widths is {train.widths}"
+            f"the experiment compares students of one width below 1; train.widths is {train.widths}"
         )
-    if not lab.seeds or not lab.fair or not lab.sets:
-        empty = next(key for key in ("seeds", "fair", "sets") if not lab[key])
-        raise InputError(f"lab.{empty} is empty")
+    if not experiment.seeds or not experiment.fair or not experiment.sets:
+        empty = next(key for key in ("seeds", "fair", "sets") if not experiment[key])
+        raise InputError(f"experiment.{empty} is empty")
     for key in ("steps", "teacher_steps"):
-        if lab[key] % train.epochs:
+        if experiment[key] % train.epochs:
             raise InputError(
-                f"lab.{key} must be a multiple of train.epochs, which {lab[key]} is not of "
-                f"{train.epochs}"
+                f"experiment.{key} must be a multiple of train.epochs, which {experiment[key]} "
+                f"is not of {train.epochs}"
             )
-    if TIME in lab.fair and lab.recipes.get(REFERENCE, {}).get("recipe") != REFERENCE:
+    if (
+        TIME in experiment.fair
+        and experiment.variants.get(REFERENCE, {}).get("method") != REFERENCE
+    ):
         raise InputError(
-            f"lab.fair=time takes the wall time of recipe {REFERENCE}, which lab.recipes lacks"
+            f"experiment.fair=time takes the wall time of variant {REFERENCE}, which "
+            f"experiment.variants lacks"
         )
     if train.teacher == "none":
         raise InputError(
-            "the laboratory needs a teacher: give --teacher FILE, or leave it out to train one"
+            "the experiment needs a teacher: give --teacher FILE, or leave it out to train one"
         )
-    if not Path(lab.benchmark_dir).is_dir():
-        raise InputError(f"no folder {lab.benchmark_dir} of benchmark sets; use --benchmark_dir")
-    for name in lab.sets:
-        for pair in benchmark_pairs(lab.benchmark_dir, name, config.model.scale, config.data.lr):
+    if not Path(experiment.benchmark_dir).is_dir():
+        raise InputError(
+            f"no folder {experiment.benchmark_dir} of benchmark sets; use --benchmark_dir"
+        )
+    for name in experiment.sets:
+        for pair in benchmark_pairs(
+            experiment.benchmark_dir, name, config.model.scale, config.data.lr
+        ):
             check_pair(pair, config.model.scale)

@@ -23,7 +23,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 class Stopped(CSDError):
-    """The laboratory was asked to stop; what its cells have trained is saved."""
+    """The experiment was asked to stop; what its runs have trained is saved."""
 
     def __init__(self, signum: int):
         super().__init__("stopped; the same command goes on from here")
@@ -133,7 +133,7 @@ class _Running:
             raise WorkError(f"{self.job.name} cannot be started: {error}") from None
 
     def _settle(self) -> None:
-        """In the child: its processors, and SIGTERM when the laboratory is gone in any way."""
+        """In the child: its processors, and SIGTERM when the experiment is gone in any way."""
         os.sched_setaffinity(0, self.part)
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""The laboratory's report, in Markdown and as one HTML page, from results.json's contents alone."""
+"""The experiment's report, in Markdown and as one HTML page, from results.json's contents alone."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,24 +14,24 @@ from csd.reporting.charts import Series, chart
 from experiments.plan import BASELINE, REFERENCE, STEPS
 from experiments.statistics import CONFIDENCE, Interval
 
-_READING = {"steps": "Equal steps", "time": "Equal wall time"}
+_BUDGET = {"steps": "Equal steps", "time": "Equal wall time"}
 _DIFFERENCES = f"Paired differences of PSNR-Y, with {CONFIDENCE * 100:.0f} % intervals:"
-_TITLE = "What contrastive self-distillation adds: recipes under one budget"
+_TITLE = "What contrastive self-distillation adds: variants under one budget"
 
 Rows = list[list[str]]
 
 
 def verdicts(results: dict) -> list[str]:
-    """A sentence per reading and comparison, claiming no more than its intervals support."""
+    """A sentence per budget and comparison, claiming no more than its intervals support."""
     groups: dict[tuple, list[dict]] = {}
     for row in results["comparisons"]:
-        groups.setdefault((row["reading"], row["recipe"], row["against"]), []).append(row)
+        groups.setdefault((row["budget"], row["variant"], row["against"]), []).append(row)
     sentences = []
-    for (reading, recipe, against), rows in groups.items():
+    for (budget, variant, against), rows in groups.items():
         parts = ", ".join(_part(row["set"], Interval(**row["seeds"])) for row in rows)
         if rows[0]["seeds"]["n"] < 2:
             parts += "; of one seed alone no interval exists, so nothing is shown either way"
-        sentences.append(f"{_READING[reading]}, {recipe} against {against}: {parts}.")
+        sentences.append(f"{_BUDGET[budget]}, {variant} against {against}: {parts}.")
     return sentences
 
 
@@ -52,25 +52,25 @@ def _spread(values: dict, digits: int) -> str:
     return text if values["sd"] is None else f"{text} ± {values['sd']:.{digits}f}"
 
 
-def score_table(results: dict, reading: str) -> Rows:
-    """Header and rows: bicubic, teacher, and every recipe with mean ± standard deviation."""
+def score_table(results: dict, budget: str) -> Rows:
+    """Header and rows: bicubic, teacher, and every variant with mean ± standard deviation."""
     sets = list(results["bicubic"]["sets"])
     rows = [
-        ["recipe", "steps", "ms per step", "training, s", *(f"{s} PSNR-Y / SSIM-Y" for s in sets)]
+        ["variant", "steps", "ms per step", "training, s", *(f"{s} PSNR-Y / SSIM-Y" for s in sets)]
     ]
     for name in ("bicubic", "teacher"):
         scores = results[name]["sets"]
-        cells = [f"{scores[s]['psnr_y']:.3f} / {scores[s]['ssim_y']:.4f}" for s in sets]
-        rows.append([name, str(results[name].get("steps") or ""), "", "", *cells])
-    for recipe in dict.fromkeys(r["recipe"] for r in results["summary"]):
-        group = [c for c in results["cells"] if (c["reading"], c["recipe"]) == (reading, recipe)]
+        columns = [f"{scores[s]['psnr_y']:.3f} / {scores[s]['ssim_y']:.4f}" for s in sets]
+        rows.append([name, str(results[name].get("steps") or ""), "", "", *columns])
+    for variant in dict.fromkeys(r["variant"] for r in results["summary"]):
+        group = [c for c in results["runs"] if (c["budget"], c["variant"]) == (budget, variant)]
         found = {r["set"]: r for r in results["summary"]
-                 if (r["reading"], r["recipe"]) == (reading, recipe)}  # fmt: skip
+                 if (r["budget"], r["variant"]) == (budget, variant)}  # fmt: skip
         if not group:
             continue
         rows.append(
             [
-                recipe,
+                variant,
                 str(group[0]["steps"]),
                 f"{mean(c['ms_per_step'] for c in group):.0f}",
                 f"{mean(c['seconds'] for c in group):.0f}",
@@ -83,16 +83,16 @@ def score_table(results: dict, reading: str) -> Rows:
     return rows
 
 
-def difference_table(results: dict, reading: str) -> Rows:
+def difference_table(results: dict, budget: str) -> Rows:
     """Header and rows of the paired differences."""
-    rows = [["difference", "set", "mean, dB", "over seeds", "which says", "over photographs"]]
+    rows = [["difference", "set", "mean, dB", "over seeds", "which says", "over images"]]
     for row in results["comparisons"]:
-        if row["reading"] != reading:
+        if row["budget"] != budget:
             continue
         seeds, images = Interval(**row["seeds"]), Interval(**row["images"])
         rows.append(
             [
-                f"{row['recipe']} - {row['against']}",
+                f"{row['variant']} - {row['against']}",
                 row["set"],
                 f"{seeds.mean:+.3f}",
                 f"[{seeds.low:+.3f}, {seeds.high:+.3f}]" if seeds.low is not None else "none",
@@ -103,46 +103,46 @@ def difference_table(results: dict, reading: str) -> Rows:
     return rows
 
 
-def _readings(results: dict) -> list[str]:
-    return list(dict.fromkeys(c["reading"] for c in results["cells"]))
+def _budgets(results: dict) -> list[str]:
+    return list(dict.fromkeys(c["budget"] for c in results["runs"]))
 
 
 def _notes(results: dict) -> list[str]:
-    lab = results["config"]["lab"]
-    count, percent = len(dict.fromkeys(lab["seeds"])), round(CONFIDENCE * 100)
+    experiment = results["config"]["experiment"]
+    count, percent = len(dict.fromkeys(experiment["seeds"])), round(CONFIDENCE * 100)
     notes = [
         f"{count} seed{'s' if count > 1 else ''}; mean ± standard deviation over the seeds. A seed "
-        "decides initial weights, the order and the crops of the photographs, and the negatives; "
+        "decides initial weights, the order and the crops of the images, and the negatives; "
         "one teacher serves all seeds, so that its own luck is in no interval.",
         f"Differences are of PSNR-Y, paired by seed. Intervals are Student's t, {percent} %, each "
-        "for itself: with many comparisons some exclude zero by chance. Those over photographs say "
-        "how a difference varies from picture to picture (mean over the seeds), not from training "
+        "for itself: with many comparisons some exclude zero by chance. Those over images say "
+        "how a difference varies from image to image (mean over the seeds), not from training "
         "to training.",
         "The scores are those of the last step: no checkpoint was chosen by its score.",
     ]
     table = results["calibration"]
     reference = table["reference"] if table else None
-    # Where all cells of the reference failed there is no budget to tell of.
-    if "time" in _readings(results) and table and reference in table["ms_per_step"]:
+    # Where all runs of the reference failed there is no budget to tell of.
+    if "time" in _budgets(results) and table and reference in table["ms_per_step"]:
         budget = table["ms_per_step"][reference] * table["reference_steps"] / 1000
         notes.append(
             f"Equal wall time: as many steps as fit into the {budget:.0f} s of {reference}'s "
             f"{table['reference_steps']} steps, by the median of the milliseconds per step that "
-            "the cells of equal steps took; the schedule is stretched with them."
+            "the runs of equal steps took; the schedule is stretched with them."
         )
-    wanted = count * len(lab["recipes"]) * len(lab["fair"])
-    if len(results["cells"]) < wanted:
-        notes.append(f"{len(results['cells'])} of {wanted} results are there; the rest is missing.")
+    wanted = count * len(experiment["variants"]) * len(experiment["fair"])
+    if len(results["runs"]) < wanted:
+        notes.append(f"{len(results['runs'])} of {wanted} results are there; the rest is missing.")
     if results["failed"]:
         notes.append(f"Failed, and left out: {', '.join(results['failed'])}.")
     return notes
 
 
-def _recipes(results: dict) -> Rows:
-    rows = [["recipe", "base", "differs from the common settings in"]]
-    for name, entry in results["config"]["lab"]["recipes"].items():
-        changes = ", ".join(f"{k} = {v}" for k, v in entry.items() if k != "recipe")
-        rows.append([name, entry["recipe"], changes])
+def _variants(results: dict) -> Rows:
+    rows = [["variant", "base", "differs from the common settings in"]]
+    for name, entry in results["config"]["experiment"]["variants"].items():
+        changes = ", ".join(f"{k} = {v}" for k, v in entry.items() if k != "method")
+        rows.append([name, entry["method"], changes])
     return rows
 
 
@@ -153,7 +153,7 @@ def _setting(results: dict) -> str:
         f"{model['name'].upper()} x{model['scale']}, {model['n_feats']} features"
         + (f", {model['n_resblocks']} blocks" if model["n_resblocks"] else "")
         + f"; student width {train['widths'][0]:g}; batch {train['batch_size']}, low-resolution "
-        f"patch {data['lr_patch']}; {config['lab']['steps']} steps"
+        f"patch {data['lr_patch']}; {config['experiment']['steps']} steps"
     )
 
 
@@ -163,17 +163,17 @@ def markdown(results: dict) -> str:
     if results["command"]:
         lines += ["", f"    {results['command']}"]
     lines += ["", "## Verdict", "", *(f"- {sentence}" for sentence in verdicts(results))]
-    for reading in _readings(results):
+    for budget in _budgets(results):
         lines += [
             "",
-            f"## {_READING[reading]}",
+            f"## {_BUDGET[budget]}",
             "",
-            *_markdown_table(score_table(results, reading)),
+            *_markdown_table(score_table(results, budget)),
         ]
-        differences = difference_table(results, reading)
+        differences = difference_table(results, budget)
         if len(differences) > 1:
             lines += ["", _DIFFERENCES, "", *_markdown_table(differences)]
-    lines += ["", "## Recipes", "", *_markdown_table(_recipes(results))]
+    lines += ["", "## Variants", "", *_markdown_table(_variants(results))]
     lines += ["", "## Notes", "", *(f"- {note}" for note in _notes(results))]
     facts = ", ".join(f"{key} {value}" for key, value in results["environment"].items())
     return "\n".join([*lines, "", f"Made with {facts}.", ""])
@@ -190,15 +190,13 @@ def html_page(results: dict) -> str:
     for sentence in verdicts(results):
         main = f"{REFERENCE} against {BASELINE}:" in sentence
         body.append(f"<p{' class=lead' if main else ''}>{escape(sentence)}</p>")
-    for reading in _readings(results):
-        body += [f"<h2>{_READING[reading]}</h2>", _html_table(score_table(results, reading))]
-        differences = difference_table(results, reading)
+    for budget in _budgets(results):
+        body += [f"<h2>{_BUDGET[budget]}</h2>", _html_table(score_table(results, budget))]
+        differences = difference_table(results, budget)
         if len(differences) > 1:
             body += [f"<p>{_DIFFERENCES}</p>", _html_table(differences)]
-        body.append(
-            f'<div class="charts" style="margin-top:1rem">{_charts(results, reading)}</div>'
-        )
-    body += ["<h2>Recipes</h2>", _html_table(_recipes(results)), "<h2>Notes</h2>"]
+        body.append(f'<div class="charts" style="margin-top:1rem">{_charts(results, budget)}</div>')
+    body += ["<h2>Variants</h2>", _html_table(_variants(results)), "<h2>Notes</h2>"]
     body += [f"<p>{escape(note)}</p>" for note in _notes(results)]
     config = yaml.safe_dump(results["config"], sort_keys=False)
     body.append("<h2>Configuration</h2>")
@@ -212,31 +210,31 @@ def html_page(results: dict) -> str:
 
 
 def _html_table(rows: Rows) -> str:
-    def cells(row: Sequence[str], tag: str) -> str:
-        return "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
+    def fields(row: Sequence[str], tag: str) -> str:
+        return "".join(f"<{tag}>{escape(field)}</{tag}>" for field in row)
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows[1:])
+    body = "".join(f"<tr>{fields(row, 'td')}</tr>" for row in rows[1:])
     return (
-        f"<div class='scroll'><table><thead><tr>{cells(rows[0], 'th')}</tr></thead>"
+        f"<div class='scroll'><table><thead><tr>{fields(rows[0], 'th')}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _charts(results: dict, reading: str) -> str:
+def _charts(results: dict, budget: str) -> str:
     """Validation while training, against the budget; and the final scores, a dot per seed."""
-    cells = [c for c in results["cells"] if c["reading"] == reading]
-    recipes = list(dict.fromkeys(c["recipe"] for c in cells))
+    runs = [c for c in results["runs"] if c["budget"] == budget]
+    variants = list(dict.fromkeys(c["variant"] for c in runs))
 
     def series(points: Callable[[list[dict]], list[tuple[float, float]]]) -> list[Series]:
-        return [Series(r, points([c for c in cells if c["recipe"] == r])) for r in recipes]
+        return [Series(r, points([c for c in runs if c["variant"] == r])) for r in variants]
 
-    x_label = "step" if reading == STEPS else "training, s"
+    x_label = "step" if budget == STEPS else "training, s"
     out = chart(
-        series(lambda group: _mean_curve(group, reading)),
-        title="Held-out photographs while training, mean over the seeds",
+        series(lambda group: _mean_curve(group, budget)),
+        title="Held-out images while training, mean over the seeds",
         x_label=x_label, y_label="student's PSNR-Y, dB",
     )  # fmt: skip
-    spent = "seconds" if reading == STEPS else "steps"  # what differs between the recipes
+    spent = "seconds" if budget == STEPS else "steps"  # what differs between the variants
     for name in results["bicubic"]["sets"]:
         levels = [
             Series(what, [(0.0, results[what]["sets"][name]["psnr_y"])], level=True)
@@ -254,11 +252,11 @@ def _at_end(spent: str, name: str, group: list[dict]) -> list[tuple[float, float
     return [(c[spent], c["sets"][name]["psnr_y"]) for c in group]
 
 
-def _mean_curve(cells: Sequence[dict], reading: str) -> list[tuple[float, float]]:
+def _mean_curve(runs: Sequence[dict], budget: str) -> list[tuple[float, float]]:
     """Mean over the seeds at the steps that all have; x in steps, or seconds of training."""
-    curves = [dict(map(tuple, c["curve"])) for c in cells]
+    curves = [dict(map(tuple, c["curve"])) for c in runs]
     if not curves:
         return []
-    unit = 1.0 if reading == STEPS else mean(c["ms_per_step"] for c in cells) / 1000
+    unit = 1.0 if budget == STEPS else mean(c["ms_per_step"] for c in runs) / 1000
     common = sorted(set.intersection(*(set(curve) for curve in curves)))
     return [(step * unit, mean(curve[step] for curve in curves)) for step in common]

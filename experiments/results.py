@@ -1,4 +1,4 @@
-"""What the finished cells say: results.json, and from it the report."""
+"""What the finished runs say: results.json, and from it the report."""
 
 import json
 import math
@@ -17,38 +17,39 @@ from csd.files import write_text
 from csd.reporting.report import environment, read_curves
 from experiments import plan
 from experiments.calibration import milliseconds
-from experiments.plan import BASELINE, REFERENCE, STEPS, TIME, Cell
+from experiments.plan import BASELINE, REFERENCE, STEPS, TIME, Run
 from experiments.statistics import interval, paired
 
 
 def collect(config: EasyDict, folder: Path, failed: Mapping[str, str], command: str) -> dict:
-    """Everything that results.json holds, read from the cells that are finished.
+    """Everything that results.json holds, read from the runs that are finished.
 
     {"command", "config", "environment", "teacher", "bicubic", "calibration", "failed",
-    "cells": [{"reading", "trained_as", "recipe", "seed", "steps", "ms_per_step", "seconds",
+    "runs": [{"budget", "trained_as", "variant", "seed", "steps", "ms_per_step", "seconds",
     "seconds_with_compilation", "parameters", "sets": {name: {"psnr_y", "ssim_y", "images"}},
     "curve": [[step, dB], ..]}, ..],
-    "summary": [{"reading", "recipe", "set", "psnr_y": interval, "ssim_y": interval}, ..],
-    "comparisons": [{"reading", "recipe", "against", "set", "seeds": interval, "images": interval}]}
+    "summary": [{"budget", "variant", "set", "psnr_y": interval, "ssim_y": interval}, ..],
+    "comparisons": [{"budget", "variant", "against", "set", "seeds": interval,
+    "images": interval}, ..]}
 
     An interval is {"mean", "n", "sd", "low", "high"}, the last three null where n is 1. Values of
-    a comparison are PSNR-Y of `recipe` minus that of `against`, in dB.
+    a comparison are PSNR-Y of `variant` minus that of `against`, in dB.
     """
-    cells = _cells(config, folder)
+    runs = _runs(config, folder)
     teacher = read_metrics(folder / "teacher" / "metrics.json")["runs"]
     table = folder / "calibration.json"
     return {
         "command": command,
         "config": plain(config),
         "environment": environment(),
-        "teacher": {"steps": None if config.train.teacher else config.lab.teacher_steps,
+        "teacher": {"steps": None if config.train.teacher else config.experiment.teacher_steps,
                     **_scores(config, teacher[-1])},
         "bicubic": _scores(config, teacher[0]),
         "calibration": json.loads(table.read_text(encoding="utf-8")) if table.is_file() else None,
         "failed": dict(failed),
-        "cells": cells,
-        "summary": summarise(cells),
-        "comparisons": compare(cells),
+        "runs": runs,
+        "summary": summarise(runs),
+        "comparisons": compare(runs),
     }  # fmt: skip
 
 
@@ -63,44 +64,44 @@ def training_seconds(folder: Path, batch_size: int) -> float:
     return seconds
 
 
-def _cells(config: EasyDict, folder: Path) -> list[dict]:
-    """One entry per finished cell and reading; the reference's serve both."""
+def _runs(config: EasyDict, folder: Path) -> list[dict]:
+    """One entry per finished run and budget; the reference's serve both."""
     found = []
     table = folder / "calibration.json"
     steps = json.loads(table.read_text(encoding="utf-8"))["steps"] if table.is_file() else {}
-    for cell in plan.step_cells(config):
-        if STEPS in config.lab.fair:
-            found.append((STEPS, cell))
-        if TIME in config.lab.fair and cell.recipe == REFERENCE:
-            found.append((TIME, cell))
-    if TIME in config.lab.fair:
-        found += [(TIME, cell) for cell in plan.time_cells(config, steps)]
+    for run in plan.step_runs(config):
+        if STEPS in config.experiment.fair:
+            found.append((STEPS, run))
+        if TIME in config.experiment.fair and run.variant == REFERENCE:
+            found.append((TIME, run))
+    if TIME in config.experiment.fair:
+        found += [(TIME, run) for run in plan.time_runs(config, steps)]
     entries = []
-    for reading, cell in found:
-        place = folder / "cells" / cell.name
+    for budget, run in found:
+        place = folder / "runs" / run.name
         if (place / "metrics.json").is_file():
-            entries.append(_entry(config, reading, cell, place))
-    order = {name: i for i, name in enumerate(config.lab.recipes)}
-    return sorted(entries, key=lambda e: (e["reading"], order[e["recipe"]], e["seed"]))
+            entries.append(_entry(config, budget, run, place))
+    order = {name: i for i, name in enumerate(config.experiment.variants)}
+    return sorted(entries, key=lambda e: (e["budget"], order[e["variant"]], e["seed"]))
 
 
-def _entry(config: EasyDict, reading: str, cell: Cell, place: Path) -> dict:
+def _entry(config: EasyDict, budget: str, run: Run, place: Path) -> dict:
     batch = config.train.batch_size
     ms = median(milliseconds(place, batch))
-    run = read_metrics(place / "metrics.json")["runs"][-1]
-    column = f"val_psnr_{plan.stored_width(config, cell.recipe)}"
+    scored = read_metrics(place / "metrics.json")["runs"][-1]
+    column = f"val_psnr_{plan.stored_width(config, run.variant)}"
     curve = [[row["step"], row[column]] for row in read_curves(place / "metrics.csv")
              if row.get(column) is not None]  # fmt: skip
     return {
-        "reading": reading,
-        "trained_as": cell.reading,
-        "recipe": cell.recipe,
-        "seed": cell.seed,
-        "steps": cell.steps,
+        "budget": budget,
+        "trained_as": run.budget,
+        "variant": run.variant,
+        "seed": run.seed,
+        "steps": run.steps,
         "ms_per_step": ms,
-        "seconds": cell.steps * ms / 1000,
+        "seconds": run.steps * ms / 1000,
         "seconds_with_compilation": training_seconds(place, batch),
-        **_scores(config, run),
+        **_scores(config, scored),
         "curve": curve,
     }
 
@@ -120,53 +121,53 @@ def _scores(config: EasyDict, run: dict) -> dict:
     return {"parameters": run.get("parameters"), "sets": sets}
 
 
-def _names(cells: Sequence[dict], key: str) -> list:
-    return list(dict.fromkeys(cell[key] for cell in cells))
+def _names(runs: Sequence[dict], key: str) -> list:
+    return list(dict.fromkeys(run[key] for run in runs))
 
 
-def _of(cells: Sequence[dict], reading: str, recipe: str) -> dict[int, dict]:
-    """Seed -> cell."""
-    return {c["seed"]: c for c in cells if (c["reading"], c["recipe"]) == (reading, recipe)}
+def _of(runs: Sequence[dict], budget: str, variant: str) -> dict[int, dict]:
+    """Seed -> run."""
+    return {c["seed"]: c for c in runs if (c["budget"], c["variant"]) == (budget, variant)}
 
 
-def summarise(cells: Sequence[dict]) -> list[dict]:
-    """Mean and spread over the seeds, of every reading, recipe and set."""
+def summarise(runs: Sequence[dict]) -> list[dict]:
+    """Mean and spread over the seeds, of every budget, variant and set."""
     rows = []
-    for reading in _names(cells, "reading"):
-        for recipe in _names(cells, "recipe"):
-            seeds = _of(cells, reading, recipe)
+    for budget in _names(runs, "budget"):
+        for variant in _names(runs, "variant"):
+            seeds = _of(runs, budget, variant)
             for name in next(iter(seeds.values()))["sets"] if seeds else ():
                 values = {
-                    key: asdict(interval([cell["sets"][name][key] for cell in seeds.values()]))
+                    key: asdict(interval([run["sets"][name][key] for run in seeds.values()]))
                     for key in ("psnr_y", "ssim_y")
                 }
-                rows.append({"reading": reading, "recipe": recipe, "set": name, **values})
+                rows.append({"budget": budget, "variant": variant, "set": name, **values})
     return rows
 
 
-def pairs_to_compare(recipes: Sequence[str]) -> list[tuple[str, str]]:
-    """(recipe, against): the reference against all others; these against the warm start."""
+def pairs_to_compare(variants: Sequence[str]) -> list[tuple[str, str]]:
+    """(variant, against): the reference against all others; these against the warm start."""
     pairs = []
-    if REFERENCE in recipes:
-        first = [BASELINE] if BASELINE in recipes else []
-        others = first + [r for r in recipes if r not in (REFERENCE, BASELINE)]
+    if REFERENCE in variants:
+        first = [BASELINE] if BASELINE in variants else []
+        others = first + [r for r in variants if r not in (REFERENCE, BASELINE)]
         pairs += [(REFERENCE, other) for other in others]
-    if BASELINE in recipes:
-        pairs += [(r, BASELINE) for r in recipes if r not in (REFERENCE, BASELINE)]
+    if BASELINE in variants:
+        pairs += [(r, BASELINE) for r in variants if r not in (REFERENCE, BASELINE)]
     return pairs
 
 
-def compare(cells: Sequence[dict]) -> list[dict]:
-    """Paired differences of PSNR-Y, per set: over the seeds, and over the photographs.
+def compare(runs: Sequence[dict]) -> list[dict]:
+    """Paired differences of PSNR-Y, per set: over the seeds, and over the images.
 
-    Over seeds: one difference of the set's mean per seed that both have. Over photographs: one per
-    photograph, the mean of those seeds; it says how the difference varies from picture to picture,
+    Over seeds: one difference of the set's mean per seed that both have. Over images: one per
+    image, the mean of those seeds; it says how the difference varies from image to image,
     not from training to training.
     """
     rows = []
-    for reading in _names(cells, "reading"):
-        for recipe, against in pairs_to_compare(_names(cells, "recipe")):
-            ours, theirs = _of(cells, reading, recipe), _of(cells, reading, against)
+    for budget in _names(runs, "budget"):
+        for variant, against in pairs_to_compare(_names(runs, "variant")):
+            ours, theirs = _of(runs, budget, variant), _of(runs, budget, against)
             seeds = [seed for seed in ours if seed in theirs]
             for name in ours[seeds[0]]["sets"] if seeds else ():
                 means = [
@@ -180,8 +181,8 @@ def compare(cells: Sequence[dict]) -> list[dict]:
                 ]  # fmt: skip
                 rows.append(
                     {
-                        "reading": reading,
-                        "recipe": recipe,
+                        "budget": budget,
+                        "variant": variant,
                         "against": against,
                         "set": name,
                         "seeds": asdict(paired(*means)),

@@ -1,11 +1,11 @@
-"""The laboratory from its configuration to its report.
+"""The experiment from its configuration to its report.
 
-    OUT/teacher/             run folder of the teacher that all cells start from, metrics.json
-    OUT/cells/<reading>/<recipe>/seed<N>/   the same of a cell; cell.json says what it must match
+    OUT/teacher/             run folder of the teacher that all runs start from, metrics.json
+    OUT/runs/<budget>/<variant>/seed<N>/   the same of a run; run.json says what it must match
     OUT/calibration.json     milliseconds per step, and the steps of equal time
     OUT/results.json, report.md, report.html
 
-A cell is finished when its metrics.json is there. Everything else is made again from these files.
+A run is finished when its metrics.json is there. Everything else is made again from these files.
 """  # fmt: skip
 
 import fcntl
@@ -23,7 +23,7 @@ from csd.errors import InputError, WorkError
 from csd.evaluation.tables import read_metrics
 from csd.files import lock_file, write_text
 from experiments import calibration, plan
-from experiments.plan import STEPS, TIME, Cell
+from experiments.plan import STEPS, TIME, Run
 from experiments.processes import Job, last_error, run_jobs, shares, stop_on_signals
 from experiments.results import collect, write_results
 
@@ -36,7 +36,7 @@ class Programs:
     evaluate: Sequence[str]
 
 
-def run_lab(config: EasyDict, programs: Programs, command: str = "") -> Path:
+def run_experiment(config: EasyDict, programs: Programs, command: str = "") -> Path:
     """Train, evaluate and compare what `config` says; go on where an earlier call stopped.
 
     Args:
@@ -46,51 +46,56 @@ def run_lab(config: EasyDict, programs: Programs, command: str = "") -> Path:
         The output folder.
 
     Raises:
-        InputError: wrong settings, or an output folder of a laboratory with other settings.
-        WorkError: the teacher or some cells failed; all that could be done is done.
+        InputError: wrong settings, or an output folder of an experiment with other settings.
+        WorkError: the teacher or some runs failed; all that could be done is done.
         Stopped: SIGINT or SIGTERM; nothing that was trained is lost.
     """
     plan.check_plan(config)
-    _check_recipes(config)
-    with stop_on_signals(), _Lab(config, programs, command) as lab:
-        lab.teach()
-        lab.run(plan.step_cells(config))
-        if TIME in config.lab.fair:
-            lab.run(lab.calibrated_cells())
-        lab.conclude()
-    return lab.folder
+    _check_variants(config)
+    with stop_on_signals(), _Experiment(config, programs, command) as experiment:
+        experiment.teach()
+        experiment.run(plan.step_runs(config))
+        if TIME in config.experiment.fair:
+            experiment.run(experiment.calibrated_runs())
+        experiment.conclude()
+    return experiment.folder
 
 
-def _check_recipes(config: EasyDict) -> None:
+def _check_variants(config: EasyDict) -> None:
     """Raise, before hours of training, what train.py would raise in the midst of them."""
     from csd.checkpoints import read_vgg
     from csd.training.build import check_settings
 
-    for recipe in config.lab.recipes:
-        made = plan.cell_config(config, Cell(STEPS, recipe, 0, config.lab.steps), "none", Path())
+    for variant in config.experiment.variants:
+        made = plan.run_config(
+            config, Run(STEPS, variant, 0, config.experiment.steps), "none", Path()
+        )
         try:
             check_settings(made)
             if made.train.method == "csd" and made.loss.vgg != "random":
                 read_vgg(made.loss.vgg)
         except InputError as error:
-            raise InputError(f"recipe {recipe}: {error}") from None
+            raise InputError(f"variant {variant}: {error}") from None
 
 
-class _Lab:
-    """The laboratory's state, so that each of its stages is one short method."""
+class _Experiment:
+    """The experiment's state, so that each of its stages is one short method."""
 
     def __init__(self, config: EasyDict, programs: Programs, command: str):
         self.config, self.programs, self.command = config, programs, command
         self.folder = Path(config.runtime.output_dir)
-        self.photographs = plan.digest_of_photographs(config)
+        self.images = plan.digest_of_images(config)
         self.failed: dict[str, str] = {}
-        self.seconds: dict[tuple[str, str], list[float]] = {}  # (reading, recipe): of whole cells
-        self.parts = shares(config.lab.jobs)
+        self.seconds: dict[tuple[str, str], list[float]] = {}  # (budget, variant): of whole runs
+        self.parts = shares(config.experiment.jobs)
         self.done = 0
-        seeds, recipes = len(dict.fromkeys(config.lab.seeds)), len(config.lab.recipes)
-        self.total = seeds * recipes + seeds * (recipes - 1) * (TIME in config.lab.fair)
+        seeds, variants = (
+            len(dict.fromkeys(config.experiment.seeds)),
+            len(config.experiment.variants),
+        )
+        self.total = seeds * variants + seeds * (variants - 1) * (TIME in config.experiment.fair)
 
-    def __enter__(self) -> "_Lab":
+    def __enter__(self) -> "_Experiment":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.lock = lock_file(self.folder / ".lock")
@@ -99,12 +104,12 @@ class _Lab:
                 f"cannot write to {self.folder}: {error.strerror or error}; choose another "
                 f"--output_dir"
             ) from None
-        try:  # the children hold it as well: what a killed laboratory left must end first
+        try:  # the children hold it as well: what a killed experiment left must end first
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.lock.close()
             raise InputError(
-                f"another laboratory works in {self.folder}, or is still ending; wait for it, or "
+                f"another experiment works in {self.folder}, or is still ending; wait for it, or "
                 f"choose another --output_dir"
             ) from None
         return self
@@ -118,12 +123,12 @@ class _Lab:
         folder = self.folder / "teacher"
         made = plan.teacher_config(self.config, folder)
         digest = plan.digest_of_file(Path(given)) if given else ""
-        self.match(folder, "teacher", plan.fingerprint(made, self.photographs, digest))
+        self.match(folder, "teacher", plan.fingerprint(made, self.images, digest))
         self.teacher = Path(given) if given else folder / "last.ckpt"
         if not self.is_finished(folder):
             commands = [] if given else [self.train_command(folder, made)]
             commands.append(self.eval_command(folder, self.teacher, 1.0))
-            steps = self.config.lab.teacher_steps
+            steps = self.config.experiment.teacher_steps
             say(f"teacher: evaluating {given}" if given else f"teacher: {steps} steps")
             job = Job("teacher", commands, folder / "log.txt")
             run_jobs([job], shares(1), self.teacher_ended, [self.lock.fileno()])
@@ -134,78 +139,76 @@ class _Lab:
             raise WorkError(f"the teacher failed: {last_error(job.log)} (all of it: {job.log})")
         say(f"teacher: done in {_duration(seconds)}")
 
-    def run(self, cells: list[Cell]) -> None:
-        """Train and evaluate the cells that are not finished."""
+    def run(self, runs: list[Run]) -> None:
+        """Train and evaluate the runs that are not finished."""
         jobs = {}
-        for cell in cells:
-            folder = self.cell_folder(cell)
-            made = plan.cell_config(self.config, cell, str(self.teacher), folder)
+        for run in runs:
+            folder = self.run_folder(run)
+            made = plan.run_config(self.config, run, str(self.teacher), folder)
             uses = made.train.teacher != "none"
-            mark = plan.fingerprint(made, self.photographs, self.teacher_digest if uses else "")
-            self.match(folder, f"cell {cell.name}", mark)
+            mark = plan.fingerprint(made, self.images, self.teacher_digest if uses else "")
+            self.match(folder, f"run {run.name}", mark)
             if self.is_finished(folder):
                 self.done += 1
                 continue
-            width = plan.stored_width(self.config, cell.recipe)
+            width = plan.stored_width(self.config, run.variant)
             commands = [
                 self.train_command(folder, made),
                 self.eval_command(folder, folder / "last.ckpt", width),
             ]
-            jobs[cell.name] = (Job(cell.name, commands, folder / "log.txt"), cell)
-        if cells and len(jobs) < len(cells):
-            say(
-                f"equal {cells[0].reading}: {len(cells) - len(jobs)} of {len(cells)} cells are done"
-            )
-        self.waiting = {name: cell for name, (_, cell) in jobs.items()}
+            jobs[run.name] = (Job(run.name, commands, folder / "log.txt"), run)
+        if runs and len(jobs) < len(runs):
+            say(f"equal {runs[0].budget}: {len(runs) - len(jobs)} of {len(runs)} runs are done")
+        self.waiting = {name: run for name, (_, run) in jobs.items()}
         queue = [job for job, _ in jobs.values()]
-        run_jobs(queue, self.parts, self.cell_ended, [self.lock.fileno()])
+        run_jobs(queue, self.parts, self.run_ended, [self.lock.fileno()])
 
-    def cell_ended(self, job: Job, code: int, seconds: float) -> None:
-        cell = self.waiting.pop(job.name)
+    def run_ended(self, job: Job, code: int, seconds: float) -> None:
+        run = self.waiting.pop(job.name)
         self.done += 1
         if code:
-            self.failed[cell.name] = last_error(job.log)
-            say(f"[{self.done}/{self.total}] {cell.name} FAILED: {self.failed[cell.name]} "
+            self.failed[run.name] = last_error(job.log)
+            say(f"[{self.done}/{self.total}] {run.name} FAILED: {self.failed[run.name]} "
                 f"(all of it: {job.log})")  # fmt: skip
             return
-        self.seconds.setdefault((cell.reading, cell.recipe), []).append(seconds)
-        folder = self.cell_folder(cell)
+        self.seconds.setdefault((run.budget, run.variant), []).append(seconds)
+        folder = self.run_folder(run)
         metrics = read_metrics(folder / "metrics.json")
         scores = ", ".join(
             f"{name} {result['psnr_y']:.2f} dB"
             for name, result in metrics["runs"][-1]["sets"].items()
         )
-        say(f"[{self.done}/{self.total}] {cell.name}: {cell.steps} steps, {scores}, "
+        say(f"[{self.done}/{self.total}] {run.name}: {run.steps} steps, {scores}, "
             f"{_duration(seconds)}; {self.outlook()}")  # fmt: skip
         self.write()
 
     def outlook(self) -> str:
-        """How long the rest is expected to take, from the cells that ended in this call."""
+        """How long the rest is expected to take, from the runs that ended in this call."""
         known = {key: sum(values) / len(values) for key, values in self.seconds.items()}
         mean = sum(known.values()) / len(known)
         reference = known.get((STEPS, plan.REFERENCE), mean)
-        rest = [known.get((c.reading, c.recipe), reference if c.reading == TIME else mean)
+        rest = [known.get((c.budget, c.variant), reference if c.budget == TIME else mean)
                 for c in self.waiting.values()]  # fmt: skip
         rest += [reference] * max(0, self.total - self.done - len(self.waiting))
         left = sum(rest) / len(self.parts)
         end = time.strftime("%H:%M", time.localtime(time.time() + left))
         return f"about {_duration(left)} left, until {end}" if rest else "that was the last"
 
-    def calibrated_cells(self) -> list[Cell]:
-        """The cells of equal time, once the cells of equal steps have told how fast they are."""
+    def calibrated_runs(self) -> list[Run]:
+        """The runs of equal time, once the runs of equal steps have told how fast they are."""
         folders = {
-            recipe: [
-                self.cell_folder(cell)
-                for cell in plan.step_cells(self.config)
-                if cell.recipe == recipe and cell.name not in self.failed
+            variant: [
+                self.run_folder(run)
+                for run in plan.step_runs(self.config)
+                if run.variant == variant and run.name not in self.failed
             ]
-            for recipe in self.config.lab.recipes
+            for variant in self.config.experiment.variants
         }
         table = calibration.calibrate(self.folder / "calibration.json", self.config, folders)
-        for recipe in self.config.lab.recipes:
-            if recipe not in table["steps"]:
-                self.failed[f"{TIME}/{recipe}"] = "its steps could not be timed"
-        return plan.time_cells(self.config, table["steps"])
+        for variant in self.config.experiment.variants:
+            if variant not in table["steps"]:
+                self.failed[f"{TIME}/{variant}"] = "its steps could not be timed"
+        return plan.time_runs(self.config, table["steps"])
 
     def write(self) -> None:
         """Results and report of what is finished by now."""
@@ -213,21 +216,21 @@ class _Lab:
         write_results(self.folder, results)
 
     def conclude(self) -> None:
-        """The last report; WorkError that names the cells that failed."""
+        """The last report; WorkError that names the runs that failed."""
         self.write()
         say(f"written: {self.folder / 'report.html'}, report.md, results.json")
         if self.failed:
             raise WorkError(
-                f"{len(self.failed)} of {self.total} cells failed: {', '.join(self.failed)}; mend "
+                f"{len(self.failed)} of {self.total} runs failed: {', '.join(self.failed)}; fix "
                 f"what their log.txt says and give the same command"
             )
 
-    def cell_folder(self, cell: Cell) -> Path:
-        return self.folder / "cells" / cell.name
+    def run_folder(self, run: Run) -> Path:
+        return self.folder / "runs" / run.name
 
     def match(self, folder: Path, what: str, wanted: dict[str, Any]) -> None:
         """Write down what the folder's run is of, or see that it is that already."""
-        file = folder / "cell.json"
+        file = folder / "run.json"
         if not file.is_file():
             if (folder / "checkpoints").is_dir() or (folder / "metrics.json").is_file():
                 raise InputError(
@@ -256,14 +259,15 @@ class _Lab:
 
     def train_command(self, folder: Path, config: EasyDict) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
-        save_yaml(EasyDict(plain(config)), folder / "cell.yaml")
-        return [*self.programs.train, "--config", str(folder / "cell.yaml")]
+        save_yaml(EasyDict(plain(config)), folder / "run.yaml")
+        return [*self.programs.train, "--config", str(folder / "run.yaml")]
 
     def eval_command(self, folder: Path, ckpt: Path, width: float) -> list[str]:
         config = self.config
         return [
             *self.programs.evaluate, f"--ckpt={ckpt}", f"--width={width}",
-            f"--data_dir={config.lab.benchmark_dir}", f"--sets={','.join(config.lab.sets)}",
+            f"--data_dir={config.experiment.benchmark_dir}",
+            f"--sets={','.join(config.experiment.sets)}",
             f"--output_dir={folder}", f"--cache_dir={config.data.cache_dir}",
             f"--device_target={config.runtime.device_target}", f"--data.lr={config.data.lr}",
         ]  # fmt: skip

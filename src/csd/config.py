@@ -19,9 +19,9 @@ from csd.errors import InputError
 from csd.files import write_new
 from csd.settings import (
     EVAL,
+    EXPERIMENT,
     EXPORT,
     INFER,
-    LAB,
     PRECISION_MODES,
     SCHEMA,
     SECTIONS,
@@ -33,9 +33,9 @@ from csd.values import boolean
 
 __all__ = [
     "EVAL",
+    "EXPERIMENT",
     "EXPORT",
     "INFER",
-    "LAB",
     "PRECISION_MODES",
     "RENAMED",
     "SCHEMA",
@@ -51,8 +51,12 @@ __all__ = [
     "save_yaml",
 ]
 
-# Keys that had another name once: old name -> new name, within a section.
-RENAMED = {"train": {"iterations": "steps_per_epoch", "recipe": "method"}}
+# Keys that had another name once: old name -> new name, within a section; and sections.
+RENAMED = {
+    "train": {"iterations": "steps_per_epoch", "recipe": "method"},
+    "experiment": {"recipes": "variants"},
+}
+_RENAMED_SECTIONS = {"lab": "experiment"}
 
 
 def defaults() -> EasyDict:
@@ -76,12 +80,14 @@ def renamed(content: Mapping) -> dict:
 
 
 def _assign(config: EasyDict, section: str, name: str, value: Any, where: str) -> None:
+    old = section, name
+    section = _RENAMED_SECTIONS.get(section, section)
     if section not in SCHEMA:
         raise InputError(f"{where}: unknown section {section!r}{suggest(section, list(SCHEMA))}")
-    if new := RENAMED.get(section, {}).get(name):
+    name = RENAMED.get(section, {}).get(name, name)
+    if (section, name) != old:
         log = logging.getLogger(__name__)
-        log.warning("%s: %s.%s is now called %s.%s", where, section, name, section, new)
-        name = new
+        log.warning("%s: %s.%s is now called %s.%s", where, *old, section, name)
     if name not in SCHEMA[section]:
         known = list(SCHEMA[section])
         raise InputError(f"{where}: unknown key {section}.{name}{suggest(name, known)}")
@@ -167,7 +173,7 @@ def load_config(
     """Defaults, then `--config FILE`, then flags and `--section.key=value`, validated.
 
     Args:
-        program: `train`, `eval`, `export`, `infer` or `lab`.
+        program: `train`, `eval`, `export`, `infer` or `experiment`.
         preset: sections of keys that win over the file, and lose against the command line.
 
     Raises:

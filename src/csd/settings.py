@@ -13,12 +13,12 @@ from typing import Any
 from csd.backbones import BACKBONES, Hyper, hyper_table
 from csd.values import boolean, choice, list_of, number, optional, scale_factor, text, word
 
-TRAIN, EVAL, EXPORT, INFER, LAB = "train", "eval", "export", "infer", "lab"
+TRAIN, EVAL, EXPORT, INFER, EXPERIMENT = "train", "eval", "export", "infer", "experiment"
 
-# What the laboratory trains. `warm`: method student, starting from the teacher's channels.
-LAB_RECIPES = ("student", "warm", "joint", "csd")
-# What its recipes may differ in; everything else is the budget that they share.
-_LAB_SECTIONS = ("loss", "optim")
+# What an experiment trains. `warm`: method student, starting from the teacher's channels.
+EXPERIMENT_METHODS = ("student", "warm", "joint", "csd")
+# What its variants may differ in; everything else is the budget that they share.
+_EXPERIMENT_SECTIONS = ("loss", "optim")
 
 # What `mindspore.device_context.ascend.op_precision.precision_mode` takes.
 PRECISION_MODES = (
@@ -50,15 +50,15 @@ def suggest(name: str, known: Sequence[str]) -> str:
 
 
 def _overrides(value: Any) -> dict[str, Any]:
-    """`section.key: value` pairs of the laboratory's sections, each value as its key parses it."""
+    """`section.key: value` pairs of an experiment's sections, each value as its key parses it."""
     if not isinstance(value, dict):
         raise ValueError("must hold `section.key: value` pairs")
     found = {}
     for dotted, entry in value.items():
         section, _, name = str(dotted).partition(".")
-        if section not in _LAB_SECTIONS or not name:
+        if section not in _EXPERIMENT_SECTIONS or not name:
             raise ValueError(
-                f"may set keys of {' and '.join(_LAB_SECTIONS)}, which {dotted!r} is not"
+                f"may set keys of {' and '.join(_EXPERIMENT_SECTIONS)}, which {dotted!r} is not"
             )
         if name not in SCHEMA[section]:
             raise ValueError(f"has the unknown key {dotted}{suggest(name, list(SCHEMA[section]))}")
@@ -70,22 +70,23 @@ def _overrides(value: Any) -> dict[str, Any]:
 
 
 def _variants(value: Any) -> dict[str, dict]:
-    """Named recipes in order: names alone, or `name: {recipe: base, section.key: value}`."""
+    """Named variants in order: names alone, or `name: {method: base, section.key: value}`."""
     if isinstance(value, (str, list, tuple)):
         value = dict.fromkeys(list_of(text)(value))
     if not isinstance(value, dict) or not value:
-        raise ValueError("must name recipes")
+        raise ValueError("must name variants")
     found = {}
     for name, entry in value.items():
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(name)):
             raise ValueError("must have names of letters, digits, '_', '-' and '.'")
-        entry = dict(entry) if isinstance(entry, dict) else {"recipe": entry or name}
-        base = str(entry.pop("recipe", name))
-        if base not in LAB_RECIPES:
-            hint = suggest(base, LAB_RECIPES)
-            raise ValueError(f"{name} needs `recipe:` with a known recipe, not {base!r}{hint}")
+        entry = dict(entry) if isinstance(entry, dict) else {"method": entry or name}
+        old = entry.pop("recipe", name)  # as the key was once called
+        base = str(entry.pop("method", old))
+        if base not in EXPERIMENT_METHODS:
+            hint = suggest(base, EXPERIMENT_METHODS)
+            raise ValueError(f"{name} needs `method:` with a known method, not {base!r}{hint}")
         try:
-            found[str(name)] = {"recipe": base, **_overrides(entry)}
+            found[str(name)] = {"method": base, **_overrides(entry)}
         except ValueError as error:
             raise ValueError(f"{name} {error}") from None
     return found
@@ -111,7 +112,7 @@ def model_keys() -> dict[str, Key]:
             owners.setdefault(row.name, []).append((backbone, row))
     return {
         "name": Key("edsr", choice(*BACKBONES), f"backbone: {', '.join(BACKBONES)}"),
-        "scale": Key(4, scale_factor, "up-scaling factor: 2, 3 or 4", (TRAIN, LAB)),
+        "scale": Key(4, scale_factor, "up-scaling factor: 2, 3 or 4", (TRAIN, EXPERIMENT)),
         "init": Key(
             "default",
             choice("default", "interpolation"),
@@ -143,7 +144,7 @@ def hyper_of(model: Mapping[str, Any]) -> dict[str, Any]:
 SCHEMA: dict[str, dict[str, Key]] = {
     "model": model_keys(),
     "data": {
-        "data_dir": Key("data", text, "folder of the images", (TRAIN, EVAL, LAB)),
+        "data_dir": Key("data", text, "folder of the images", (TRAIN, EVAL, EXPERIMENT)),
         "layout": Key(
             "auto",
             choice("auto", "div2k", "benchmark", "folder"),
@@ -163,7 +164,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "",
             text,
             "what is made once: decoded images, measured speeds; $XDG_CACHE_HOME/csd if empty",
-            (TRAIN, EVAL, LAB, INFER),
+            (TRAIN, EVAL, EXPERIMENT, INFER),
         ),
         "workers": Key(1, _count, "threads that make batches"),
     },
@@ -178,7 +179,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "",
             text,
             "checkpoint of the teacher to start from, or none; csd and joint need it",
-            (TRAIN, LAB),
+            (TRAIN, EXPERIMENT),
         ),
         "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
         "batch_size": Key(16, _count, "image pairs per step and device"),
@@ -210,7 +211,9 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "clip_norm": Key(0.0, _positive, "largest gradient norm; 0: no clipping"),
     },
     "loss": {
-        "vgg": Key("", text, "weights of the VGG encoder: a file, hed, or random", (TRAIN, LAB)),
+        "vgg": Key(
+            "", text, "weights of the VGG encoder: a file, hed, or random", (TRAIN, EXPERIMENT)
+        ),
         "vgg_arch": Key("vgg19", choice("vgg16", "vgg19"), "of random weights: vgg16 or vgg19"),
         "vgg_input": Key(
             "auto",
@@ -244,13 +247,13 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "auto",
             choice("auto", "Ascend", "GPU", "CPU"),
             "Ascend, GPU, CPU or auto",
-            (TRAIN, EVAL, EXPORT, INFER, LAB),
+            (TRAIN, EVAL, EXPORT, INFER, EXPERIMENT),
         ),
         "output_dir": Key(
             "",
             text,
             "the only folder written to; by default one below ./output that each program names",
-            (TRAIN, EVAL, EXPORT, INFER, LAB),
+            (TRAIN, EVAL, EXPORT, INFER, EXPERIMENT),
         ),
         "distributed": Key(False, boolean, "one of several processes started by msrun"),
         "amp_level": Key(
@@ -351,27 +354,35 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "overwrite": Key(False, boolean, "write outputs that exist again", (INFER,)),
         "compare": Key(False, boolean, "write a side-by-side image as well", (INFER,)),
     },
-    "lab": {
-        "recipes": Key(
-            {name: {"recipe": name} for name in LAB_RECIPES},
+    "experiment": {
+        "variants": Key(
+            {name: {"method": name} for name in EXPERIMENT_METHODS},
             _variants,
-            "what is compared: names, or name: {recipe: base, section.key: value}; "
-            f"bases {', '.join(LAB_RECIPES)}",
+            "what is compared: names, or name: {method: base, section.key: value}; "
+            f"methods {', '.join(EXPERIMENT_METHODS)}",
         ),
-        "seeds": Key([1, 2, 3], list_of(_natural), "seeds of each recipe: 1,2,3", (LAB,)),
+        "seeds": Key([1, 2, 3], list_of(_natural), "seeds of each variant: 1,2,3", (EXPERIMENT,)),
         "fair": Key(
             ["steps", "time"],
             list_of(choice("steps", "time")),
-            "budgets: equal steps, equal wall time (of recipe csd), or both",
-            (LAB,),
+            "budgets: equal steps, equal wall time (of variant csd), or both",
+            (EXPERIMENT,),
         ),
-        "steps": Key(1000, _count, "steps of every recipe; a multiple of train.epochs", (LAB,)),
+        "steps": Key(
+            1000, _count, "steps of every variant; a multiple of train.epochs", (EXPERIMENT,)
+        ),
         "teacher_steps": Key(1000, _count, "steps of the teacher; a multiple of train.epochs"),
         "teacher": Key({}, _overrides, "`section.key: value` pairs for the teacher alone"),
-        "sets": Key(["Set5"], list_of(text), "benchmark sets, names or folders: A,B", (LAB,)),
-        "benchmark_dir": Key("data", text, "folder of the benchmark sets", (LAB,)),
-        "jobs": Key(1, _count, "runs at once, each with its share of the processors", (LAB,)),
-        "smoke": Key(False, boolean, "seconds instead of hours: tiny network, few steps", (LAB,)),
+        "sets": Key(
+            ["Set5"], list_of(text), "benchmark sets, names or folders: A,B", (EXPERIMENT,)
+        ),
+        "benchmark_dir": Key("data", text, "folder of the benchmark sets", (EXPERIMENT,)),
+        "jobs": Key(
+            1, _count, "runs at once, each with its share of the processors", (EXPERIMENT,)
+        ),
+        "smoke": Key(
+            False, boolean, "seconds instead of hours: tiny network, few steps", (EXPERIMENT,)
+        ),
     },
 }
 
@@ -381,5 +392,5 @@ SECTIONS = {
     EVAL: ("data", "eval", "runtime"),
     EXPORT: ("export", "runtime"),
     INFER: ("infer", "runtime"),
-    LAB: ("lab", "model", "data", "train", "optim", "loss", "runtime"),
+    EXPERIMENT: ("experiment", "model", "data", "train", "optim", "loss", "runtime"),
 }

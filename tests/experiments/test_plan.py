@@ -1,4 +1,4 @@
-"""Which cells there are, what each is told, and what a finished one must match."""
+"""Which runs there are, what each is told, and what a finished one must match."""
 
 import json
 
@@ -13,74 +13,85 @@ from experiments.results import training_seconds
 
 
 def _config(tmp_path, text="", *argv):
-    file = tmp_path / "lab.yaml"
-    file.write_text(text or "lab: {seeds: [1, 2], steps: 40}\n")
-    return load_config("lab", ["--config", str(file), "--train.epochs=4", "--scale=2", *argv])
+    file = tmp_path / "compared.yaml"
+    file.write_text(text or "experiment: {seeds: [1, 2], steps: 40}\n")
+    return load_config(
+        "experiment", ["--config", str(file), "--train.epochs=4", "--scale=2", *argv]
+    )
 
 
 VARIANTS = """
 optim: {warmup: 10}
-lab:
+experiment:
   seeds: [1]
   steps: 40
   teacher_steps: 80
   teacher: {optim.lr: 5.0e-4}
-  recipes:
+  variants:
     student:
     warm: warm
-    csd: {recipe: csd}
-    csd_k1: {recipe: csd, loss.negatives: 1, optim.lr: 2.0e-4}
+    csd: {method: csd}
+    csd_k1: {method: csd, loss.negatives: 1, optim.lr: 2.0e-4}
 """
 
 
 def test_recipes_are_read(tmp_path):
     config = _config(tmp_path, VARIANTS)
-    assert plain(config)["lab"]["recipes"] == {
-        "student": {"recipe": "student"},
-        "warm": {"recipe": "warm"},
-        "csd": {"recipe": "csd"},
-        "csd_k1": {"recipe": "csd", "loss.negatives": 1, "optim.lr": 2e-4},
+    assert plain(config)["experiment"]["variants"] == {
+        "student": {"method": "student"},
+        "warm": {"method": "warm"},
+        "csd": {"method": "csd"},
+        "csd_k1": {"method": "csd", "loss.negatives": 1, "optim.lr": 2e-4},
     }
     save_yaml(config, tmp_path / "again.yaml")
-    again = load_config("lab", ["--config", str(tmp_path / "again.yaml")])
+    again = load_config("experiment", ["--config", str(tmp_path / "again.yaml")])
     assert plain(again) == plain(config)
-    assert list(load_config("lab", ["--lab.recipes=warm,csd"]).lab.recipes) == ["warm", "csd"]
+    short = load_config("experiment", ["--experiment.variants=warm,csd"])
+    assert list(short.experiment.variants) == ["warm", "csd"]
+
+
+def test_an_experiment_as_it_was_once_written(tmp_path, caplog):
+    old = VARIANTS.replace("experiment:", "lab:").replace("variants:", "recipes:")
+    config = _config(tmp_path, old.replace("method:", "recipe:"), "--lab.jobs=2")
+    assert config.experiment.jobs == 2
+    config.experiment.jobs = 1
+    assert plain(config) == plain(_config(tmp_path, VARIANTS))
+    assert "lab.recipes is now called experiment.variants" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("recipes", "words"),
+    ("variants", "words"),
     [
         (
-            "{a: {recipe: cds}}",
-            "a needs `recipe:` with a known recipe, not 'cds'; did you mean csd",
+            "{a: {method: cds}}",
+            "a needs `method:` with a known method, not 'cds'; did you mean csd",
         ),
-        ("{a: {loss.negatives: 1}}", "a needs `recipe:`"),
+        ("{a: {loss.negatives: 1}}", "a needs `method:`"),
         ("{csd: {loss.negative: 1}}", "has the unknown key loss.negative; did you mean negatives"),
         ("{csd: {loss.negatives: 0}}", "csd has loss.negatives which must be at least 1"),
         (
             "{csd: {train.batch_size: 1}}",
             "may set keys of loss and optim, which 'train.batch_size'",
         ),
-        ("{../up: {recipe: csd}}", "must have names of letters"),
-        ("{}", "must name recipes"),
-        ("3", "must name recipes"),
+        ("{../up: {method: csd}}", "must have names of letters"),
+        ("{}", "must name variants"),
+        ("3", "must name variants"),
     ],
 )
-def test_wrong_recipes(recipes, words, tmp_path):
+def test_wrong_variants(variants, words, tmp_path):
     with pytest.raises(InputError) as error:
-        _config(tmp_path, f"lab: {{recipes: {recipes}}}")
+        _config(tmp_path, f"experiment: {{variants: {variants}}}")
     assert words in str(error.value)
-    assert "lab.yaml: lab.recipes" in str(error.value)
+    assert "compared.yaml: experiment.variants" in str(error.value)
 
 
-def test_every_recipe_is_told_what_it_is(tmp_path):
+def test_every_variant_is_told_what_it_is(tmp_path):
     config = _config(tmp_path, VARIANTS)
-    cells = {cell.recipe: cell for cell in plan.step_cells(config)}
-    config.lab.seeds = [1, 7, 7]
-    assert [cell.seed for cell in plan.step_cells(config)] == [1] * 4 + [7] * 4
+    runs = {run.variant: run for run in plan.step_runs(config)}
+    config.experiment.seeds = [1, 7, 7]
+    assert [run.seed for run in plan.step_runs(config)] == [1] * 4 + [7] * 4
     made = {
-        name: plan.cell_config(config, cell, "T.ckpt", tmp_path / name)
-        for name, cell in cells.items()
+        name: plan.run_config(config, run, "T.ckpt", tmp_path / name) for name, run in runs.items()
     }
     told = {name: (c.train.method, c.train.teacher) for name, c in made.items()}
     assert told == {
@@ -103,21 +114,21 @@ def test_every_recipe_is_told_what_it_is(tmp_path):
 
 def test_equal_time_stretches_the_schedule(tmp_path):
     config = _config(tmp_path, VARIANTS)
-    cells = plan.time_cells(config, {"warm": 120, "csd": 40, "student": 160})
-    assert [(c.recipe, c.steps) for c in cells] == [("student", 160), ("warm", 120)]
-    made = plan.cell_config(config, cells[1], "T.ckpt", tmp_path)
+    runs = plan.time_runs(config, {"warm": 120, "csd": 40, "student": 160})
+    assert [(c.variant, c.steps) for c in runs] == [("student", 160), ("warm", 120)]
+    made = plan.run_config(config, runs[1], "T.ckpt", tmp_path)
     assert (made.train.steps_per_epoch, made.optim.warmup) == (30, 30)
 
 
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--lab.steps=41"], "lab.steps must be a multiple of train.epochs"),
-        (["--lab.teacher_steps=3"], "lab.teacher_steps must be a multiple"),
+        (["--experiment.steps=41"], "experiment.steps must be a multiple of train.epochs"),
+        (["--experiment.teacher_steps=3"], "experiment.teacher_steps must be a multiple"),
         (["--train.widths=0.5,0.25"], "one width below 1"),
-        (["--lab.recipes=student,warm"], "takes the wall time of recipe csd"),
+        (["--experiment.variants=student,warm"], "takes the wall time of variant csd"),
         (["--teacher=none"], "needs a teacher"),
-        (["--lab.seeds="], "lab.seeds is empty"),
+        (["--experiment.seeds="], "experiment.seeds is empty"),
         (["--benchmark_dir=absent"], "no folder absent of benchmark sets"),
         (["--sets=Set99"], "Set99"),
     ],
@@ -132,13 +143,13 @@ def test_plans_that_cannot_be_run(argv, words, tmp_path, pictures):
 
 def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
     config = _config(tmp_path, "", f"--data_dir={pictures / 'photos'}")
-    cells = {cell.recipe: cell for cell in plan.step_cells(config)}
+    runs = {run.variant: run for run in plan.step_runs(config)}
 
-    def mark(config, folder="a", teacher="t", recipe="csd"):
-        made = plan.cell_config(config, cells[recipe], "T.ckpt", tmp_path / folder)
-        return plan.fingerprint(made, plan.digest_of_photographs(config), teacher)
+    def mark(config, folder="a", teacher="t", variant="csd"):
+        made = plan.run_config(config, runs[variant], "T.ckpt", tmp_path / folder)
+        return plan.fingerprint(made, plan.digest_of_images(config), teacher)
 
-    usual, warm = (json.loads(json.dumps(mark(config, recipe=r))) for r in ("csd", "warm"))
+    usual, warm = (json.loads(json.dumps(mark(config, variant=r))) for r in ("csd", "warm"))
     assert plan.differences(usual, mark(config)) == []
     config.data.workers, config.train.save_every, config.train.keep = 4, 7, 9
     assert plan.differences(usual, mark(config, "b")) == []
@@ -151,9 +162,9 @@ def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
     assert plan.differences(usual, mark(config)) == [
         "optim.lr: 0.0001 -> 0.5", "loss.teacher_weight: 1.0 -> 2.0",
     ]  # fmt: skip
-    assert plan.differences(warm, mark(config, recipe="warm")) == ["optim.lr: 0.0001 -> 0.5"]
+    assert plan.differences(warm, mark(config, variant="warm")) == ["optim.lr: 0.0001 -> 0.5"]
     config.data.data_dir = str(pictures / "bench" / "Tiny")
-    assert any("photographs" in change for change in plan.differences(usual, mark(config)))
+    assert any("images" in change for change in plan.differences(usual, mark(config)))
 
 
 def _curve(folder, rates, every=10):
@@ -179,19 +190,19 @@ def test_time_steps_are_the_nearest_multiple():
 
 
 def test_calibration_is_kept(tmp_path):
-    config = EasyDict(lab={"steps": 40}, train={"batch_size": 8, "epochs": 4})
+    config = EasyDict(experiment={"steps": 40}, train={"batch_size": 8, "epochs": 4})
     fast = _curve(tmp_path / "warm", [1, 80, 80])
     slow = _curve(tmp_path / "csd", [1, 8, 8])
     file = tmp_path / "calibration.json"
     table = calibrate(file, config, {"warm": [fast], "csd": [slow], "joint": []})
     assert table["ms_per_step"] == {"warm": 100.0, "csd": 1000.0}
     assert table["steps"] == {"warm": 400, "csd": 40}
-    # another call, on a busier machine, with a recipe more
+    # another call, on a busier machine, with a variant more
     slower = _curve(tmp_path / "again", [1, 4, 4])
     again = calibrate(file, config, {"warm": [slower], "csd": [slow], "joint": [slower]})
     assert again["steps"] == {"warm": 400, "csd": 40, "joint": 20}
     assert json.loads(file.read_text()) == again
-    config.lab.steps = 80
+    config.experiment.steps = 80
     with pytest.raises(InputError, match="is of 40 steps, not 80"):
         calibrate(file, config, {})
     file.write_text("{}")
@@ -199,9 +210,9 @@ def test_calibration_is_kept(tmp_path):
         calibrate(file, config, {})
 
 
-def test_shipped_configurations_are_laboratories(pytestconfig):
-    for path in sorted((pytestconfig.rootpath / "configs").glob("lab_*.yaml")):
-        config = load_config("lab", ["--config", str(path)])
-        assert read_yaml(path)["lab"]["recipes"]
-        assert len(config.lab.recipes) >= 4
-        assert config.lab.steps % config.train.epochs == 0
+def test_shipped_configurations_are_experiments(pytestconfig):
+    for path in sorted((pytestconfig.rootpath / "configs").glob("experiment_*.yaml")):
+        config = load_config("experiment", ["--config", str(path)])
+        assert read_yaml(path)["experiment"]["variants"]
+        assert len(config.experiment.variants) >= 4
+        assert config.experiment.steps % config.train.epochs == 0

@@ -1,4 +1,4 @@
-"""Summaries, paired differences and the report, of made-up cells whose answers are known."""
+"""Summaries, paired differences and the report, of made-up runs whose answers are known."""
 
 import re
 
@@ -11,7 +11,7 @@ from experiments.results import compare, pairs_to_compare, summarise, write_resu
 
 
 def scored(psnr: dict[str, list[float]]) -> dict:
-    """`sets` of a cell: per set the PSNR-Y of its photographs."""
+    """`sets` of a run: per set the PSNR-Y of its images."""
     return {
         name: {
             "psnr_y": float(np.mean(values)),
@@ -22,17 +22,17 @@ def scored(psnr: dict[str, list[float]]) -> dict:
     }
 
 
-def made_cell(reading: str, recipe: str, seed: int, psnr: dict[str, list[float]]) -> dict:
-    """An entry of `cells` in results.json."""
+def made_run(budget: str, variant: str, seed: int, psnr: dict[str, list[float]]) -> dict:
+    """An entry of `runs` in results.json."""
     return {
-        "reading": reading, "trained_as": "steps", "recipe": recipe, "seed": seed, "steps": 40,
+        "budget": budget, "trained_as": "steps", "variant": variant, "seed": seed, "steps": 40,
         "ms_per_step": 500.0, "seconds": 20.0, "seconds_with_compilation": 30.0,
         "parameters": 100, "sets": scored(psnr), "curve": [[20, 28.0 + seed], [40, 29.0 + seed]],
     }  # fmt: skip
 
 
-def _results(cells, seeds=(1, 2, 3)):
-    config = load_config("lab", [f"--seeds={','.join(map(str, seeds))}", "--scale=2"])
+def _results(runs, seeds=(1, 2, 3)):
+    config = load_config("experiment", [f"--seeds={','.join(map(str, seeds))}", "--scale=2"])
     return {
         "command": "python -m experiments.compare <x>",
         "config": plain(config),
@@ -42,45 +42,45 @@ def _results(cells, seeds=(1, 2, 3)):
         "calibration": {"reference": "csd", "reference_steps": 40,
                         "ms_per_step": {"csd": 500.0, "warm": 500.0}, "steps": {}},
         "failed": {},
-        "cells": cells,
-        "summary": summarise(cells),
-        "comparisons": compare(cells),
+        "runs": runs,
+        "summary": summarise(runs),
+        "comparisons": compare(runs),
     }  # fmt: skip
 
 
-def _pair(gains, reading="steps"):
-    """Cells of csd and warm, csd ahead by `gains`, one a seed; seeds lie 1 dB apart."""
-    cells = []
+def _pair(gains, budget="steps"):
+    """Runs of csd and warm, csd ahead by `gains`, one a seed; seeds lie 1 dB apart."""
+    runs = []
     for seed, gain in enumerate(gains, 1):
-        cells.append(made_cell(reading, "warm", seed, {"Set5": [30.0 + seed, 32.0 + seed]}))
+        runs.append(made_run(budget, "warm", seed, {"Set5": [30.0 + seed, 32.0 + seed]}))
         values = [30.0 + seed + gain, 32.0 + seed + 3 * gain]
-        cells.append(made_cell(reading, "csd", seed, {"Set5": values}))
-    return cells
+        runs.append(made_run(budget, "csd", seed, {"Set5": values}))
+    return runs
 
 
-def test_comparison_pairs_by_seed_and_by_photograph():
+def test_comparison_pairs_by_seed_and_by_image():
     (row,) = compare(_pair([0.10, 0.20, 0.30]))
-    assert (row["recipe"], row["against"], row["set"]) == ("csd", "warm", "Set5")
+    assert (row["variant"], row["against"], row["set"]) == ("csd", "warm", "Set5")
     # per seed the mean of gain and 3 x gain: 0.2, 0.4, 0.6
     assert row["seeds"]["mean"] == pytest.approx(0.4)
     assert row["seeds"]["sd"] == pytest.approx(0.2)
     assert row["seeds"]["n"] == 3
-    # per photograph the mean over seeds: 0.2 and 0.6
+    # per image the mean over seeds: 0.2 and 0.6
     assert row["images"]["n"] == 2
     assert row["images"]["mean"] == pytest.approx(0.4)
     assert row["images"]["sd"] == pytest.approx(0.4 / 2**0.5)
 
 
 def test_a_seed_that_one_side_lacks_is_left_out():
-    cells = _pair([0.1, 0.1, 9.0])
-    cells = [c for c in cells if (c["recipe"], c["seed"]) != ("warm", 3)]
-    (row,) = compare(cells)
+    runs = _pair([0.1, 0.1, 9.0])
+    runs = [c for c in runs if (c["variant"], c["seed"]) != ("warm", 3)]
+    (row,) = compare(runs)
     assert row["seeds"]["n"] == 2
     assert row["seeds"]["mean"] == pytest.approx(0.2)
 
 
 def test_summary_is_the_mean_and_spread_over_the_seeds():
-    found = {row["recipe"]: row["psnr_y"] for row in summarise(_pair([0.0, 0.0, 0.0]))}
+    found = {row["variant"]: row["psnr_y"] for row in summarise(_pair([0.0, 0.0, 0.0]))}
     assert found["warm"]["mean"] == pytest.approx(33.0)
     assert found["warm"]["sd"] == pytest.approx(1.0)
 
@@ -121,17 +121,17 @@ def test_report_holds_the_numbers(tmp_path):
         assert words in text, words
     page = html_page(results)
     assert "python -m experiments.compare &lt;x&gt;" in page
-    assert page.count("<svg") == 4  # per reading: the curves, and one set's scores
+    assert page.count("<svg") == 4  # per budget: the curves, and one set's scores
     assert not re.search(r"https?://|<script|\$", page.split("<body>")[1])
     write_results(tmp_path, results)
     assert {f.name for f in tmp_path.iterdir()} == {"results.json", "report.md", "report.html"}
 
 
 def test_infinite_scores_are_no_verdict(tmp_path):
-    cells = _pair([0.1, 0.2])
-    for cell in cells:
-        cell["sets"] = scored({"Set5": [float("inf"), 30.0]})
-    results = _results(cells, (1, 2))
+    runs = _pair([0.1, 0.2])
+    for run in runs:
+        run["sets"] = scored({"Set5": [float("inf"), 30.0]})
+    results = _results(runs, (1, 2))
     assert "not comparable" in verdicts(results)[0]
     write_results(tmp_path, results)
     assert "Infinity" not in (tmp_path / "results.json").read_text()

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = """
-lab:
-  recipes:
-    warm: {recipe: warm}
-    csd: {recipe: csd}
+VARIANTS = """
+experiment:
+  variants:
+    warm: {method: warm}
+    csd: {method: csd}
   seeds: [1]
   sets: [Tiny]
   jobs: 2
@@ -24,9 +24,9 @@ lab:
 pytestmark = pytest.mark.slow
 
 
-def _command(pictures, folder, *options, recipes=RECIPES):
+def _command(pictures, folder, *options, variants=VARIANTS):
     file = folder.parent / f"{folder.name}.yaml"
-    file.write_text(recipes)
+    file.write_text(variants)
     return [
         sys.executable, "-m", "experiments.compare", "--config", file, "--smoke", "--scale=2",
         f"--data_dir={pictures / 'photos'}", f"--benchmark_dir={pictures / 'bench'}",
@@ -43,8 +43,8 @@ def _run(command, code=0):
 
 
 @pytest.fixture(scope="module")
-def laboratory(pictures):
-    """A finished laboratory, its command, and what it said."""
+def experiment(pictures):
+    """A finished experiment, its command, and what it said."""
     folder = pictures / "out"
     command = _command(pictures, folder)
     return folder, command, _run(command)
@@ -52,41 +52,41 @@ def laboratory(pictures):
 
 def _finished(folder):
     return {str(f.parent.relative_to(folder)): f.stat().st_mtime_ns
-            for f in folder.glob("cells/*/*/*/metrics.json")}  # fmt: skip
+            for f in folder.glob("runs/*/*/*/metrics.json")}  # fmt: skip
 
 
-def test_from_start_to_report(laboratory):
-    folder, _, output = laboratory
+def test_from_start_to_report(experiment):
+    folder, _, output = experiment
     assert "[3/3]" in output and "that was the last" in output and "left, until" in output
     results = json.loads((folder / "results.json").read_text())
-    cells = {(c["reading"], c["recipe"], c["seed"]): c for c in results["cells"]}
-    assert sorted(cells) == sorted(
-        (reading, recipe, 1) for reading in ("steps", "time") for recipe in ("warm", "csd")
+    runs = {(c["budget"], c["variant"], c["seed"]): c for c in results["runs"]}
+    assert sorted(runs) == sorted(
+        (budget, variant, 1) for budget in ("steps", "time") for variant in ("warm", "csd")
     )  # fmt: skip
-    for cell in cells.values():
-        assert set(cell["sets"]["Tiny"]["images"]) == {"0", "1", "2"}
-        assert cell["ms_per_step"] > 0 and cell["seconds_with_compilation"] > 0
-        assert [step for step, _ in cell["curve"]] == [cell["steps"] // 2, cell["steps"]]
-    assert {c["steps"] for key, c in cells.items() if key[0] == "steps"} == {4}
-    longer = cells["time", "warm", 1]["steps"]
+    for run in runs.values():
+        assert set(run["sets"]["Tiny"]["images"]) == {"0", "1", "2"}
+        assert run["ms_per_step"] > 0 and run["seconds_with_compilation"] > 0
+        assert [step for step, _ in run["curve"]] == [run["steps"] // 2, run["steps"]]
+    assert {c["steps"] for key, c in runs.items() if key[0] == "steps"} == {4}
+    longer = runs["time", "warm", 1]["steps"]
     assert longer == results["calibration"]["steps"]["warm"] > 4
-    assert cells["time", "csd", 1]["sets"] == cells["steps", "csd", 1]["sets"]
-    assert cells["steps", "warm", 1]["parameters"] == cells["steps", "csd", 1]["parameters"]
-    assert cells["steps", "warm", 1]["sets"] != cells["time", "warm", 1]["sets"]
+    assert runs["time", "csd", 1]["sets"] == runs["steps", "csd", 1]["sets"]
+    assert runs["steps", "warm", 1]["parameters"] == runs["steps", "csd", 1]["parameters"]
+    assert runs["steps", "warm", 1]["sets"] != runs["time", "warm", 1]["sets"]
     for name in ("warm", "csd"):  # the student, not the whole network, is what is scored
-        assert results["teacher"]["parameters"] > 2 * cells["steps", name, 1]["parameters"]
+        assert results["teacher"]["parameters"] > 2 * runs["steps", name, 1]["parameters"]
     report = (folder / "report.md").read_text()
     assert "Equal steps, csd against warm: " in report and "python -m experiments.compare" in report
     assert "<svg" in (folder / "report.html").read_text()
 
 
-def test_finished_cells_are_not_trained_again(laboratory):
-    folder, command, _ = laboratory
+def test_finished_runs_are_not_trained_again(experiment):
+    folder, command, _ = experiment
     before, numbers = _finished(folder), (folder / "calibration.json").read_text()
     output = _run(command)
-    assert "2 of 2 cells are done" in output and "[" not in output
+    assert "2 of 2 runs are done" in output and "[" not in output
     assert _finished(folder) == before
-    gone = "cells/steps/warm/seed1"
+    gone = "runs/steps/warm/seed1"
     score = json.loads((folder / gone / "metrics.json").read_text())["runs"][-1]["sets"]
     shutil.rmtree(folder / gone)
     output = _run(command)
@@ -99,33 +99,33 @@ def test_finished_cells_are_not_trained_again(laboratory):
     assert again["Tiny"]["psnr_y"] == pytest.approx(score["Tiny"]["psnr_y"], abs=1e-3)
 
 
-def test_what_has_changed_is_not_reused(laboratory, pictures):
-    folder, command, _ = laboratory
+def test_what_has_changed_is_not_reused(experiment, pictures):
+    folder, command, _ = experiment
     before = _finished(folder)
-    output = _run([*command, "--loss.contrast_weight=3", "--lab.teacher_steps=4"], 2)
-    assert "error: cell steps/csd/seed1 was trained with other settings " in output
+    output = _run([*command, "--loss.contrast_weight=3", "--experiment.teacher_steps=4"], 2)
+    assert "error: run steps/csd/seed1 was trained with other settings " in output
     assert "(loss.contrast_weight: 200.0 -> 3.0)" in output
     assert output.count("\n") == 1
-    output = _run([*command, "--lab.recipe=warm"], 2)
-    assert "unknown key lab.recipe; did you mean recipes?" in output
+    output = _run([*command, "--experiment.variant=warm"], 2)
+    assert "unknown key experiment.variant; did you mean variants?" in output
     assert _finished(folder) == before
 
 
-def test_a_failed_cell_is_named_and_the_others_go_on(laboratory, pictures, tmp_path):
-    """Its checkpoints are damaged, all of them; another cell only lacks its scores."""
+def test_a_failed_run_is_named_and_the_others_go_on(experiment, pictures, tmp_path):
+    """Its checkpoints are damaged, all of them; another run only lacks its scores."""
     folder = tmp_path / "out"
-    shutil.copytree(laboratory[0], folder)
-    bad, other = (folder / "cells" / "steps" / name / "seed1" for name in ("warm", "csd"))
-    for cell in (bad, other):
-        (cell / "metrics.json").unlink()
+    shutil.copytree(experiment[0], folder)
+    bad, other = (folder / "runs" / "steps" / name / "seed1" for name in ("warm", "csd"))
+    for run in (bad, other):
+        (run / "metrics.json").unlink()
     for file in (bad / "checkpoints").glob("*.ckpt"):
         file.write_bytes(b"junk")
     output = _run(_command(pictures, folder), 1)
     assert "steps/warm/seed1 FAILED: no checkpoint in" in output
     assert "] steps/csd/seed1: 4 steps, Tiny" in output
-    assert "error: 1 of 3 cells failed: steps/warm/seed1" in output
+    assert "error: 1 of 3 runs failed: steps/warm/seed1" in output
     results = json.loads((folder / "results.json").read_text())
-    there = {(c["reading"], c["recipe"], c["seed"]) for c in results["cells"]}
+    there = {(c["budget"], c["variant"], c["seed"]) for c in results["runs"]}
     assert ("steps", "csd", 1) in there and ("steps", "warm", 1) not in there
     assert "Failed, and left out: steps/warm/seed1" in (folder / "report.md").read_text()
 
@@ -145,42 +145,43 @@ def _until(condition, process, seconds=120):
 
 
 @pytest.mark.flaky(reruns=1)
-def test_interrupted_and_killed_it_goes_on(laboratory, pictures, tmp_path):
-    """One cell through three lives: Ctrl-C, kill -9, to the end; its teacher was given."""
+def test_interrupted_and_killed_it_goes_on(experiment, pictures, tmp_path):
+    """One run through three lives: Ctrl-C, kill -9, to the end; its teacher was given."""
     folder = tmp_path / "out"
-    recipes = "lab: {recipes: {warm: warm}, seeds: [5], sets: [Tiny], fair: [steps]}\n"
-    teacher = laboratory[0] / "teacher" / "last.ckpt"
+    variants = "experiment: {variants: {warm: warm}, seeds: [5], sets: [Tiny], fair: [steps]}\n"
+    teacher = experiment[0] / "teacher" / "last.ckpt"
     command = _command(
-        pictures, folder, f"--teacher={teacher}", "--lab.steps=1000", "--train.save_every=20",
-        recipes=recipes,
+        pictures, folder, f"--teacher={teacher}", "--experiment.steps=1000",
+        "--train.save_every=20",
+        variants=variants,
     )  # fmt: skip
-    cell = folder / "cells" / "steps" / "warm" / "seed5"
+    run = folder / "runs" / "steps" / "warm" / "seed5"
     reached = 0
     for signum, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
         with (tmp_path / "said.txt").open("w") as said:
             program = subprocess.Popen([str(p) for p in command], stdout=said, stderr=said)
-        _until(lambda: _trained(cell) > reached + 60, program)  # noqa: B023
+        _until(lambda: _trained(run) > reached + 60, program)  # noqa: B023
         program.send_signal(signum)
         assert program.wait(60) == code
         if signum == signal.SIGINT:
             said = (tmp_path / "said.txt").read_text()
             assert "error: stopped; the same command goes on from here" in said
             assert "Traceback" not in said
-        reached = _trained(cell)
-    # what the killed laboratory had started ends by itself; until then the folder is taken
+        reached = _trained(run)
+    # what the killed experiment had started ends by itself; until then the folder is taken
     end = time.monotonic() + 60
     while True:
         done = subprocess.run([str(p) for p in command], capture_output=True, text=True)
         if done.returncode != 2:
             break
-        assert "another laboratory works in" in done.stderr and time.monotonic() < end
+        assert "another experiment works in" in done.stderr and time.monotonic() < end
         time.sleep(0.5)
     assert done.returncode == 0, done.stderr
-    log = (cell / "log.txt").read_text()
+    log = (run / "log.txt").read_text()
     starts = [line for line in log.splitlines() if line.startswith(("training: ", "resuming at"))]
     assert [line.split(":")[0].split(" at")[0] for line in starts] == [
         "training", "resuming", "resuming",
     ]  # fmt: skip
     assert not (folder / "teacher" / "last.ckpt").exists()
-    (only,) = json.loads((folder / "results.json").read_text())["cells"]
+    (only,) = json.loads((folder / "results.json").read_text())["runs"]
     assert (only["seed"], only["steps"], len(only["curve"])) == (5, 1000, 2)
