@@ -1,10 +1,11 @@
-"""Means, spreads, and paired differences with Student's t interval; numpy and nothing else."""
+"""Means, spreads, and paired differences with Student's t interval."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t
 
 CONFIDENCE = 0.95
 
@@ -32,38 +33,6 @@ class Interval:
         return "worse" if self.high < 0 else "no difference shown"
 
 
-def t_cdf(t: float, df: int) -> float:
-    """P(T <= t) of Student's t with `df` degrees of freedom, a whole number of at least 1.
-
-    The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4: exact, no special function needed.
-    """
-    theta = math.atan(t / math.sqrt(df))
-    cos, sin = math.cos(theta), math.sin(theta)
-    odd = df % 2
-    term = cos if odd else 1.0
-    total = 0.0
-    for j in range(2 + odd, df + 1, 2):  # cos, 2/3 cos^3, ... or 1, 1/2 cos^2, ...
-        total += term
-        term *= cos * cos * (j - 1) / j
-    both = (theta + sin * total) * 2 / math.pi if odd else sin * total
-    return (1 + both) / 2
-
-
-def t_quantile(p: float, df: int) -> float:
-    """The t with t_cdf(t, df) = p, for 0 < p < 1; raises ValueError for anything else."""
-    if not 0 < p < 1 or df < 1 or df != int(df):
-        raise ValueError(f"no t quantile of p = {p} with {df} degrees of freedom")
-    if p < 0.5:
-        return -t_quantile(1 - p, df)
-    low, high = 0.0, 1.0
-    while t_cdf(high, df) < p:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_cdf(middle, df) < p else (low, middle)
-    return (low + high) / 2
-
-
 def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Mean, standard deviation (n - 1) and t interval of independent values.
 
@@ -76,7 +45,7 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interva
     if n < 2 or not np.isfinite(array).all():
         return Interval(mean, n)
     sd = float(array.std(ddof=1))
-    half = t_quantile((1 + confidence) / 2, n - 1) * sd / math.sqrt(n)
+    half = float(t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
     return Interval(mean, n, sd, mean - half, mean + half)
 
 
