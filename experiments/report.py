@@ -10,7 +10,7 @@ from string import Template
 import yaml
 
 import csd.reporting.report as page
-from csd.reporting.charts import Series, chart
+from csd.reporting.charts import Chart, Series, figure
 from experiments.plan import BASELINE, REFERENCE, STEPS
 from experiments.statistics import CONFIDENCE, Interval
 
@@ -229,22 +229,22 @@ def _charts(results: dict, budget: str) -> str:
         return [Series(r, points([c for c in runs if c["variant"] == r])) for r in variants]
 
     x_label = "step" if budget == STEPS else "training, s"
-    out = chart(
+    out = figure(Chart(
         series(lambda group: _mean_curve(group, budget)),
         title="Held-out images while training, mean over the seeds",
         x_label=x_label, y_label="student's PSNR-Y, dB",
-    )  # fmt: skip
+    ))  # fmt: skip
     spent = "seconds" if budget == STEPS else "steps"  # what differs between the variants
     for name in results["bicubic"]["sets"]:
         levels = [
             Series(what, [(0.0, results[what]["sets"][name]["psnr_y"])], level=True)
             for what in ("bicubic", "teacher")
         ]
-        out += chart(
+        out += figure(Chart(
             series(partial(_at_end, spent, name)) + levels,
             title=f"{name} at the end, a dot per seed", y_label="PSNR-Y, dB",
             x_label="training, s" if spent == "seconds" else "steps", lines=False, log_x=True,
-        )  # fmt: skip
+        ))  # fmt: skip
     return out
 
 

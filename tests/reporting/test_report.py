@@ -12,7 +12,7 @@ from PIL import Image
 from csd.data import benchmark_pairs, imresize_bicubic
 from csd.errors import InputError
 from csd.evaluation import Method, bicubic_method, evaluate, write_metrics
-from csd.reporting.charts import Series, chart, log_ticks, nice_ticks, thin
+from csd.reporting.charts import Chart, Series, figure, thin
 from csd.reporting.crops import busiest_window
 from csd.reporting.report import load_run, read_curves, write_report
 
@@ -76,7 +76,7 @@ def test_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
     text = (tmp_path / "page.html").read_text()
     page = Page(text)
     assert page.open == []
-    assert all(address.startswith("data:") for address in page.addresses)
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
     assert not re.search(r"https?://|@import|url\(|<script", text)
     words = " ".join(page.words)
     for expected in (
@@ -86,7 +86,10 @@ def test_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
         "Student against teacher", "mindspore", "student, width 0.25", "teacher, width 1.0",
     ):  # fmt: skip
         assert expected in words, expected
-    assert text.count('stroke-dasharray="6 4"><title>bicubic') == 2  # a level in both trade-offs
+    assert text.count("<title>bicubic: ") == 2  # a level in both trade-offs
+    assert (
+        "var(--c0)" in text and "var(--soft)" in text and "#0a6ebd" not in text.split("<body>")[1]
+    )
     assert "Contrastive loss" not in words  # the column holds zeros only
     psnr = runs[0].metrics["runs"][2]["sets"]["Tiny"]["psnr_y"]
     assert f"{psnr:.2f}" in words
@@ -125,25 +128,39 @@ def test_folders_without_results_are_named(tmp_path):
         read_curves(tmp_path / "metrics.csv")
 
 
-def test_chart_places_points_and_leaves_out_what_is_not_finite():
-    svg = chart(
-        [Series("a & b", [(0, 1.0), (10, 3.0), (5, math.nan)]), Series("empty", [])],
-        title="t", x_label="x", y_label="y",
-    )  # fmt: skip
-    (points,) = re.findall(r'points="([^"]+)"', svg)
-    (x0, y0), (x1, y1) = (tuple(map(float, p.split(","))) for p in points.split())
+def _words(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_figure_places_points_and_leaves_out_what_is_not_finite():
+    series = [Series("a & b", [(0, 1.0), (10, 3.0), (5, math.nan)]), Series("empty", [])]
+    svg = figure(Chart(series, title="t <i>", x_label="x", y_label="y"))
+    line = svg.split("<title>a &amp; b</title>")[1]
+    x0, y0, x1, y1 = map(float, re.search(r'd="M (\S+) (\S+)\s+L (\S+) (\S+)', line).groups())
     assert x0 < x1 and y0 > y1  # SVG counts y downward
-    assert "a &amp; b" in svg and "empty" not in svg
-    assert chart([Series("a", [(1, math.inf)])], title="t", x_label="x", y_label="y") == ""
+    assert "t &lt;i&gt;" in svg and "empty" not in svg
+    assert {"x", "y"} <= set(_words(svg))
+    assert figure(Chart([Series("a", [(1, math.inf)])], "t", "x", "y")) == ""
+    assert figure(Chart([Series("a", [(1, 2)], level=True)], "t", "x", "y")) == ""
+
+
+def test_a_figure_is_the_same_every_time_and_asks_for_nothing():
+    chart = Chart([Series("a", [(1, 2), (3, 5)])], "t", "x", "y")
+    svg = figure(chart)
+    assert svg == figure(chart)
+    assert not re.search(r"https?:|<style|matplotlib|#[0-9a-f]{6}", svg)
 
 
 def test_ticks_are_round_numbers():
-    assert nice_ticks(0.0, 10.0) == [0, 2, 4, 6, 8, 10]
-    assert nice_ticks(28.3, 32.1) == [29, 30, 31, 32]
-    assert log_ticks(900, 60000) == [1000, 2000, 5000, 10000, 20000, 50000]
-    svg = chart([Series("a", [(0, 0.0002), (1, 0.0009)])], title="t", x_label="x", y_label="y")
-    assert re.findall(r">(\d+e-\d)</text>", svg) == ["2e-4", "4e-4", "6e-4", "8e-4"]
-    assert log_ticks(1, 1e6) == [10.0**e for e in range(7)]
+    def ticks(points, **options):
+        return _words(figure(Chart([Series("a", points)], "t", "x", "y", **options)))
+
+    words = ticks([(900, 28.3), (60_000, 32.1)], log_x=True, lines=False)
+    for expected in ("1k", "2k", "5k", "10k", "20k", "50k", "29", "30", "31", "32"):
+        assert expected in words
+    assert {"2e-4", "4e-4", "6e-4", "8e-4"} <= set(ticks([(0, 0.0002), (1, 0.0009)]))
+    decades = set(ticks([(1, 1), (1e6, 2)], log_x=True))
+    assert {"1", "10", "100", "1k", "10k", "100k", "1M"} <= decades and "2k" not in decades
 
 
 def test_thinned_curve_keeps_its_mean():

@@ -21,7 +21,7 @@ from csd.evaluation.tables import (
     table_rows,
 )
 from csd.files import write_text
-from csd.reporting.charts import Series, chart
+from csd.reporting.charts import Chart, Series, figure
 from csd.reporting.crops import crop_rows
 
 _TEMPLATE = Path(__file__).with_name("report.html")
@@ -124,7 +124,9 @@ def _curve_charts(runs: Sequence[ReportRun]) -> str:
                 if any(y != 0.0 for _, y in points):  # a recipe without this loss logs zeros
                     series.append(Series(f"{run.name}: {column}", points))
         charts.append(
-            chart(series, title=title, x_label="step", y_label=title.split(" (")[0], zero=True)
+            figure(
+                Chart(series, title=title, x_label="step", y_label=title.split(" (")[0], zero=True)
+            )
         )
     series = []
     for run in runs:
@@ -133,7 +135,8 @@ def _curve_charts(runs: Sequence[ReportRun]) -> str:
             width = column.removeprefix(_VALIDATION)
             series.append(Series(f"{run.name}: width {width}", _points(run, column)))
     charts.insert(
-        0, chart(series, title="Validation PSNR-Y", x_label="step", y_label="dB", lines=True)
+        0,
+        figure(Chart(series, title="Validation PSNR-Y", x_label="step", y_label="dB", lines=True)),
     )
     return "".join(charts)
 
@@ -168,10 +171,10 @@ def _trade_off_charts(runs: Sequence[ReportRun]) -> str:
             series += [bicubic] if bicubic else []
             title = f"{set_name}: quality against {'size' if kind == 'parameters' else 'time'}"
             out.append(
-                chart(
+                figure(Chart(
                     series, title=title, x_label=x_label, y_label="PSNR-Y, dB",
                     lines=False, log_x=True,
-                )
+                ))
             )  # fmt: skip
     out.append(_student_scatter(measured, sets))
     return "".join(out)
@@ -200,10 +203,10 @@ def _student_scatter(measured: Sequence[ReportRun], sets: Sequence[str]) -> str:
             points = [(theirs[n]["psnr_y"], ours[n]["psnr_y"]) for n in ours if n in theirs]
             prefix = f"{run.name}: " if len(measured) > 1 else ""
             series.append(Series(f"{prefix}{name}, width {student['width']}", points))
-    return chart(
+    return figure(Chart(
         series, title="Student against teacher, one dot a photograph", x_label="teacher PSNR-Y, dB",
         y_label="student PSNR-Y, dB", lines=False, diagonal=True,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def _table(run: ReportRun) -> str:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from csd.files import write_text
-from csd.reporting.charts import Series, panel, sheet
+from csd.reporting.charts import Chart, Series, sheet
 
 CURVE_FILE = "widths.svg"
 
@@ -27,11 +27,9 @@ def width_curve(metrics: dict) -> str:
             ("parameters", lambda r: r.get("parameters", math.nan)),
         ):
             series = [*_series(runs, name, cost), *bicubic]
-            panels.append(
-                panel(series, title=name, x_label=x_label, y_label="PSNR-Y, dB", log_x=True)
-            )
+            panels.append(Chart(series, name, x_label, "PSNR-Y, dB", log_x=True))
     title = f"{metrics['model']} x{metrics['scale']}: quality, speed and size of its widths"
-    return sheet([part for part in panels if part], title)
+    return sheet(panels, title)
 
 
 def _milliseconds(run: dict, set_name: str) -> float:
