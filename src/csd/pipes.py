@@ -7,6 +7,14 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 
+def lead_nowhere(*outputs: int) -> None:
+    """Let these file descriptors write to nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for output in outputs:
+        os.dup2(nowhere, output)
+    os.close(nowhere)
+
+
 class _Output:
     """A text stream that leads to nowhere from the first write on that nobody reads."""
 
@@ -17,19 +25,14 @@ class _Output:
         try:
             return self._stream.write(text)
         except BrokenPipeError:
-            self._leave()
+            lead_nowhere(self._stream.fileno())
             return len(text)
 
     def flush(self) -> None:
         try:
             self._stream.flush()
         except BrokenPipeError:
-            self._leave()
-
-    def _leave(self) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+            lead_nowhere(self._stream.fileno())
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import psutil
 
+from csd.pipes import lead_nowhere
+
 _PATIENCE = 30.0  # seconds that the ranks have to save
 
 
@@ -62,9 +64,7 @@ def _guard(read: int, mark: str) -> None:
     os.setsid()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_DFL)
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nowhere, standard)
+    lead_nowhere(0, 1, 2)
     while os.read(read, 64):
         pass
     workers = []

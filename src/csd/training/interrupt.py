@@ -9,6 +9,7 @@ from typing import Any
 
 from csd import interrupt
 from csd.errors import CSDError
+from csd.pipes import lead_nowhere
 from csd.runtime import Runtime
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -100,10 +101,7 @@ class StopRequest:
 
     def _leave_terminal(self) -> None:
         """From now on say nothing there: writing to a closed terminal fails, and ends the run."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for output in self._terminals:
-            os.dup2(nowhere, output)
-        os.close(nowhere)
+        lead_nowhere(*self._terminals)
 
 
 class StopVote:

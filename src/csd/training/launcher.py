@@ -20,6 +20,7 @@ from typing import TextIO
 
 import psutil
 
+from csd.pipes import lead_nowhere
 from csd.training.guard import end_processes, guarded, has_ended
 
 _WORKER_ENDED = re.compile(r"Worker process (\d+) exit with exception. Error code: (-?\d+)")
@@ -172,7 +173,7 @@ class StopRequests:
     def _take(self, signum: int, _frame: object) -> None:
         if signum == signal.SIGHUP:  # a terminal that closes may send several
             if self._terminal:
-                _leave_terminal()
+                lead_nowhere(1, 2)
             if self.signum:
                 return
         if self.signum or not self._processes.found:  # a second one, or nothing is trained yet
@@ -186,13 +187,6 @@ class StopRequests:
             flush=True,
         )
         self._processes.ask_to_stop()
-
-
-def _leave_terminal() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for output in (1, 2):
-        os.dup2(nowhere, output)
-    os.close(nowhere)
 
 
 class _Follower:
