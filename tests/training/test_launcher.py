@@ -50,6 +50,7 @@ def run(monkeypatch, tmp_path):
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     (tmp_path / "msrun.py").write_text(MSRUN)
     monkeypatch.setattr(launcher, "_POLL", 0.05)
+    monkeypatch.setattr(launcher, "_GRACE", 0.3)
 
     def start(*programs):
         job = Job(["train.py"], 2, 2, 0, "127.0.0.1", 9999, tmp_path)

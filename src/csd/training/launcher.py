@@ -25,7 +25,8 @@ from csd.training.guard import end_processes, guarded, has_ended
 
 _WORKER_ENDED = re.compile(r"Worker process (\d+) exit with exception. Error code: (-?\d+)")
 _NODE_LOST = re.compile(r"The node: (\d+) is timed out")
-_POLL = 0.3  # seconds
+_POLL = 0.3  # seconds between two looks
+_GRACE = 3.0  # seconds that msrun has to end the other ranks
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ def _watch(job: Job, processes: Processes) -> str:
         shown.copy()
         processes.find()
         if deadline is None and processes.first_failure():
-            deadline = time.monotonic() + 3  # msrun ends the others meanwhile
+            deadline = time.monotonic() + _GRACE
         if deadline is not None:
             if time.monotonic() >= deadline:
                 break
