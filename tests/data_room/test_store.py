@@ -3,6 +3,7 @@
 import mmap
 import os
 import re
+import shutil
 import threading
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_damaged_cache_is_made_anew(photos, tmp_path, decoded, damage):
     assert len(decoded) == 6 and len(cached(tmp_path)) == 12
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "folder gone"])
 def test_a_file_that_is_cut_under_an_open_store(photos, tmp_path, caplog, damage):
     """To touch a mapped page behind the end of a file would kill the process."""
     store = open_all(photos, tmp_path)
@@ -135,8 +136,10 @@ def test_a_file_that_is_cut_under_an_open_store(photos, tmp_path, caplog, damage
     for file in cached(tmp_path):
         if damage == "cut":
             os.truncate(file, 200)
-        else:
+        elif damage == "gone":
             file.unlink()
+    if damage == "folder gone":
+        shutil.rmtree(tmp_path / "cache")
     for number, (lr, hr) in enumerate(expected):
         np.testing.assert_array_equal(store.lr(number), lr)
         np.testing.assert_array_equal(store.hr(number), hr)

@@ -107,9 +107,11 @@ class ImageCache:
         planes = _planes(self._load(index))
         temporary = _temporary(file.path)
         try:
-            if _write(temporary, planes) != file.digest:
-                raise OSError("the image is another one now")
-            temporary.replace(file.path)
+            file.path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(file.path.parent / "lock"):
+                if _write(temporary, planes) != file.digest:
+                    raise OSError("the image is another one now")
+                temporary.replace(file.path)
             mapped = file.map()
             if zlib.crc32(mapped.data) != file.digest:
                 raise OSError("its disk does not keep what is written")
