@@ -16,7 +16,7 @@ import yaml
 from easydict import EasyDict
 
 from csd.errors import InputError
-from csd.files import write_new
+from csd.files import exists, read_text, write_new
 from csd.settings import (
     EVAL,
     EXPERIMENT,
@@ -100,11 +100,12 @@ def _assign(config: EasyDict, section: str, name: str, value: Any, where: str) -
 def read_yaml(path: str | Path) -> dict:
     """A config file as plain data, or an InputError that names the file and the line."""
     path = Path(path)
-    if not path.is_file():
+    if not exists(path):
         raise InputError(f"no configuration file {path}; see those in configs/")
+    text = read_text(path, "a YAML file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not text"

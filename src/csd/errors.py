@@ -83,6 +83,8 @@ def run_main(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | 
         return _fail(_explain(error))
     except MemoryError:
         return _fail(WorkError("there is not enough memory"))
+    except RecursionError:
+        return _fail(InputError("the input is nested too deeply"))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -53,16 +53,17 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def exists(path: str | Path) -> bool:
-    """Whether something has the name, a broken link too; False for a name that nothing can have.
+    """Whether something has the name, a broken link too.
 
-    Where it may not be looked up it exists: opening it then gives the reason.
+    Where it cannot be looked up (no permission, a name too long) it exists: opening it then gives
+    the reason.
     """
     try:
         os.lstat(path)
-    except PermissionError:
-        return True
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except (OSError, ValueError):
+        return True
     return True
 
 
@@ -144,7 +145,8 @@ def write_new(path: Path, text: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file under a temporary name, then rename it; WorkError where that fails."""
-    write_bytes(path, text.encode("utf-8"))
+    # Names on disk may be any bytes: what is no text in one is escaped, in JSON as JSON has it.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

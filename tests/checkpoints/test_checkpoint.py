@@ -144,7 +144,7 @@ def test_something_else_is_named(tmp_path, data):
 def test_missing_file_and_directory(tmp_path):
     with pytest.raises(InputError, match=r"none\.ckpt does not exist"):
         load_checkpoint(tmp_path / "none.ckpt")
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match="is a folder"):
         load_checkpoint(tmp_path)
 
 

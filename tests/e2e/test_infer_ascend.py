@@ -240,6 +240,8 @@ def script(built, lite, shell, tmp_path):
     models = tmp_path / "models"
     models.mkdir()
     facts = {"scale": 2, "width": 0.25, "parameters": 7, "architecture": {"name": "edsr"}}
+    facts["input"] = facts["output"] = {"shape": [1, 3, None, None]}
+    facts["receptive_field"] = {"whole_image": False}
     (models / "m.mindir.json").write_text(json.dumps(facts))
 
     def start(*arguments, **environment):

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from csd import schema
+from csd.checkpoints.meta import parse_meta
 from csd.checkpoints.ms_files import looks_like_ms_checkpoint, read_entries, write_entry
-from csd.errors import InputError, WorkError
-from csd.files import new_file
+from csd.errors import InputError, WorkError, shown
+from csd.files import exists, new_file, open_regular, parse_json, read_text
 
 FORMAT, VERSION = "csd", 1
 TRAIN_PREFIX = "csd.train."
@@ -84,6 +87,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     for name, value in entries.items():
         if name == _META:
             continue
+        if isinstance(value, str):
+            raise InputError(f"{path} is damaged: '{name}' is text, expected a tensor")
         if name.startswith(TRAIN_PREFIX):
             train_state[name.removeprefix(TRAIN_PREFIX)] = value
         else:
@@ -123,10 +128,11 @@ def is_own(entries: Mapping[str, np.ndarray | str]) -> bool:
 
 def read_meta(path: Path, entries: Mapping[str, np.ndarray | str]) -> dict[str, Any]:
     """The metadata among the entries of our checkpoint; InputError for another version's."""
-    meta = json.loads(str(entries[_META]))
+    meta = parse_meta(path, _META, entries[_META])
     if meta.get("format") != FORMAT or meta.get("version") != VERSION:
         raise InputError(
-            f"{path} has format {meta.get('format')!r} version {meta.get('version')!r}, expected "
+            f"{path} has format {shown(meta.get('format'))} version "
+            f"{shown(meta.get('version'))}, expected "
             f"{FORMAT!r} version {VERSION}: it was written by another version of this program"
         )
     return meta
@@ -135,14 +141,11 @@ def read_meta(path: Path, entries: Mapping[str, np.ndarray | str]) -> dict[str, 
 def verify_sidecar(path: Path) -> None:
     """Compare a file with the SHA-256 in `<path>.sha256`, where there is one; else InputError."""
     sidecar = sidecar_of(path)
-    try:
-        expected = sidecar.read_text("ascii").split()[0].lower()
-    except FileNotFoundError:
+    if len(os.fsencode(sidecar.name)) > 255 or not exists(sidecar):  # a name that none can have
         return
-    except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise InputError(
-            f"{sidecar} holds no SHA-256: remove it or write it with sha256sum"
-        ) from error
+    expected = next(iter(read_text(sidecar, "a SHA-256").lower().split()), "")
+    if re.fullmatch(r"[0-9a-f]{64}", expected) is None:
+        raise InputError(f"{sidecar} holds no SHA-256: remove it or write it with sha256sum")
     with open_input(path) as file:
         found = _sha(file)
     if found != expected:
@@ -159,15 +162,7 @@ def sidecar_of(path: Path) -> Path:
 @contextlib.contextmanager
 def open_input(path: Path) -> Iterator[BinaryIO]:
     """Open an existing file for reading; InputError says why that is impossible."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a directory, expected a file of weights") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
+    with open_regular(path, "a file of weights") as file:
         yield file
 
 
@@ -224,10 +219,11 @@ def _sha(file: BinaryIO) -> str:
 
 
 def _verify(path: Path, text: str, found: dict[str, str]) -> None:
-    try:
-        expected = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: '{_DIGEST}' is not JSON") from error
+    complaint = f"{path} is damaged: its '{_DIGEST}'"
+    if not isinstance(text, str):
+        raise InputError(f"{complaint} is not text")
+    digests = schema.mapping(schema.text(64), 1 << 24)
+    expected = parse_json(text, digests, complaint, "take another copy of the file")
     found = {name: digest for name, digest in found.items() if name != _DIGEST}
     for name in expected:
         if name not in found:

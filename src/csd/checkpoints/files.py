@@ -21,10 +21,12 @@ from csd.checkpoints.checkpoint import (
     verify_sidecar,
     write_with_digest,
 )
+from csd.checkpoints.meta import parse_meta
 from csd.checkpoints.ms_files import looks_like_ms_checkpoint, widened
 from csd.checkpoints.state import strip_module
 from csd.errors import InputError
 
+MOST_UNPACKED = 1000  # bytes of a tensor for a byte of the file
 META_KEY = "csd_meta"  # where safetensors and .pth files of ours keep the metadata, as JSON
 
 
@@ -63,19 +65,6 @@ def write_safetensors(path: Path, tensors: dict[str, np.ndarray], meta: dict[str
     write_with_digest(path, lambda file: file.write(content))
 
 
-def parse_meta(path: Path, text: str | None) -> dict[str, Any]:
-    """Metadata that we wrote into somebody else's format; {} where there is none."""
-    if text is None:
-        return {}
-    try:
-        meta = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: its '{META_KEY}' is not JSON") from error
-    if not isinstance(meta, dict):
-        raise InputError(f"{path} is damaged: its '{META_KEY}' is not a table")
-    return meta
-
-
 def _read_ms(path: Path):
     entries = read_ms_file(path)
     meta = read_meta(path, entries) if is_own(entries) else {}
@@ -93,7 +82,7 @@ def _read_safetensors(path: Path):
     verify_sidecar(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            meta = parse_meta(path, (file.metadata() or {}).get(META_KEY))
+            meta = parse_meta(path, META_KEY, (file.metadata() or {}).get(META_KEY))
             names = list(file.keys())
             kinds = {name: file.get_slice(name).get_dtype() for name in names}
             return {
@@ -131,16 +120,27 @@ def _read_h5(path: Path):
             _refuse_other_files(path, name, _has_external_link(item))
         elif isinstance(item, h5py.Dataset):
             _refuse_other_files(path, name, item.is_virtual or bool(item.external))
-            if item.dtype.kind in "fiu":
+            if item.dtype.kind in "fiu" and item.shape is not None:
+                _check_stored(path, name, item)
                 tensors[name] = item[()]
 
     try:
         with h5py.File(path, "r") as file:
             keep("/", file)
             file.visititems(keep)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is a damaged or truncated HDF5 file: {error}") from error
     return tensors, {}
+
+
+def _check_stored(path: Path, name: str, item) -> None:
+    """A few bytes of HDF5 can describe a tensor of any size: never written, or compressed."""
+    stored = item.id.get_storage_size()
+    if item.size and (not stored or item.nbytes > MOST_UNPACKED * stored):
+        raise InputError(
+            f"{path} is refused: '{name}' of shape {item.shape} has {stored} bytes in the file; "
+            "save it with all its values"
+        )
 
 
 def _has_external_link(group) -> bool:
@@ -169,7 +169,7 @@ def _read_torch(path: Path):
 
     verify_sidecar(path)
     tensors, meta = read_torch(path)
-    return tensors, parse_meta(path, meta)
+    return tensors, parse_meta(path, META_KEY, meta)
 
 
 _Kind = tuple[str, Callable[[bytes], bool], Callable[[Path], tuple[dict, dict]]]

@@ -7,6 +7,8 @@ file ends.
 """
 
 import hashlib
+import math
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +152,7 @@ def _signed(value: int) -> int:
 def _records(path: Path, file: BinaryIO) -> Iterator[tuple[_Record, bytes]]:
     """Yield (entry, raw bytes) of every entry, checking the framing."""
     after = "its start"
+    size = os.fstat(file.fileno()).st_size
     while first := file.read(1):
         if first[0] != _VALUE_FIELD:
             rest = file.read(18)
@@ -160,12 +163,13 @@ def _records(path: Path, file: BinaryIO) -> Iterator[tuple[_Record, bytes]]:
                 "further tensor but something else"
             )
         header, length = _varint(file)
-        body = file.read(length) if length is not None else b""
+        # No more than there is: a damaged length can name terabytes.
+        body = file.read(min(length, size - file.tell())) if length is not None else b""
         if length is None or len(body) < length:
             name = _tag_of(body)
             where = f"tensor '{name}'" if name else f"the tensor after {after}"
-            size = "a length" if length is None else f"{length} bytes"
-            raise InputError(f"{path} is truncated: {where} needs {size}, found {len(body)} bytes")
+            needs = "a length" if length is None else f"{length} bytes"
+            raise InputError(f"{path} is truncated: {where} needs {needs}, found {len(body)} bytes")
         raw = first + header + body
         try:
             record = _decode(body)
@@ -217,7 +221,7 @@ def _entry(path: Path, record: _Record, parts: list[bytes], digest) -> Entry:
     shape = record.shape
     if shape == (0,) and content:  # how older versions of MindSpore write a scalar
         shape = ()
-    needed = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
+    needed = math.prod(shape) * np.dtype(kind).itemsize
     if min(shape, default=0) < 0 or needed != len(content):
         raise InputError(
             f"{path} is damaged: tensor '{name}' of shape {shape} and type {kind_name} "

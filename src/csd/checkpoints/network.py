@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from csd.backbones import BACKBONES
 from csd.checkpoints.checkpoint import FORMAT, VERSION
 from csd.checkpoints.files import TensorFile, read_tensors
+from csd.checkpoints.meta import check_size
 from csd.checkpoints.state import check_shapes, drop_mean_shift, load_csd_state
 from csd.checkpoints.vgg import summary, vgg_of
-from csd.errors import InputError
+from csd.errors import InputError, shown
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _own(file: TensorFile, source: str, given: Mapping[str, Any]) -> tuple[Any, 
             )
         _check_given(model["name"], given, source)
         model = {**model, "res_scale": given["res_scale"]}
-    net = _create(model, source)
+    net = _create(model, file.tensors, source)
     load_csd_state(net, file.tensors, source)
     return net, f"{type(net).__name__} (CSD)"
 
@@ -90,7 +93,7 @@ def _foreign(file: TensorFile, source: str, given: Mapping[str, Any]) -> tuple[A
     _check_given(backbone.name, given, source)
     state = drop_mean_shift(to_our_names(layout, tensors, given, source), source)
     hyper = {**backbone.infer(state, given, source), **layout.hyper}
-    net = _create({"name": backbone.name, **hyper}, source)
+    net = _create({"name": backbone.name, **hyper}, state, source)
 
     def theirs(name: str) -> str:
         return to_their_name(layout, name, net.hyper)
@@ -102,13 +105,16 @@ def _foreign(file: TensorFile, source: str, given: Mapping[str, Any]) -> tuple[A
     return net, layout.label
 
 
-def _create(model: Mapping[str, Any], source: str):
+def _create(model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], source: str):
     from csd.nets import create_model
 
+    check_size(model, tensors, source)
     try:
         return create_model(**model)
-    except TypeError as error:
-        raise InputError(f"{source} describes its network as {model}: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{source} describes its network as {shown(model, 200)}: {error}"
+        ) from error
 
 
 def _check_given(name: str, given: Mapping[str, Any], source: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from csd.checkpoints.checkpoint import write_with_digest
-from csd.errors import InputError
+from csd.errors import InputError, shown
 
 # Where training programs keep the network inside their checkpoint.
 _INSIDE = ("model_state_dict", "state_dict", "params_ema", "params", "model", "net")
@@ -53,7 +53,7 @@ def read_torch(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
     if not state:
         raise InputError(f"{path} is a PyTorch file without a state_dict of tensors")
     meta = content.get(_META_KEY)
-    return {name: _array(torch, value) for name, value in state.items()}, meta
+    return {str(name): _array(torch, path, name, value) for name, value in state.items()}, meta
 
 
 def write_csd_pth(path: Path, state: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
@@ -106,11 +106,24 @@ def _state_dict(torch, content: Any, depth: int = 3) -> dict:
     return {k: v for k, v in content.items() if isinstance(v, torch.Tensor)}
 
 
-def _array(torch, value) -> np.ndarray:
+def _array(torch, path: Path, name: Any, value) -> np.ndarray:
+    """The values; InputError for a tensor that has none, or that no array of numbers holds."""
+    where = f"{path}: tensor {shown(name)}"
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        kind = "quantised" if value.is_quantized else "empty (meta)" if value.is_meta else "sparse"
+        raise InputError(f"{where} is {kind}; save it as a dense float32 tensor with its values")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise InputError(f"{where} of shape {tuple(value.shape)} repeats few values; save a copy")
     value = value.detach()
     if value.dtype == torch.bfloat16:
         value = value.float()
-    return value.contiguous().numpy().copy()
+    try:
+        found = value.contiguous().numpy().copy()
+    except (TypeError, RuntimeError) as error:
+        raise InputError(f"{where} is of type {value.dtype}; save it as float32") from error
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{where} is of type {value.dtype}; save it as float32")
+    return found
 
 
 def _numpy_scalars() -> list:

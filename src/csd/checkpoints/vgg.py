@@ -11,6 +11,7 @@ import numpy as np
 from csd.checkpoints.checkpoint import open_input
 from csd.checkpoints.files import TensorFile, read_tensors
 from csd.errors import InputError
+from csd.files import exists
 
 # torchvision's normalisation, in 0..255; an option for VGG-19, see VGGWeights.
 IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
@@ -50,7 +51,7 @@ def read_vgg(path: str | Path) -> VGGWeights:
     else, or a tensor is missing or has another shape (named).
     """
     path = hed_file() if str(path) == "hed" else Path(path)
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"VGG weights {path} do not exist; {_WHERE}")
     with open_input(path):
         pass

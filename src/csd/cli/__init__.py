@@ -1,6 +1,7 @@
 """The programs: `csd train|eval|infer|...`, and the scripts at the root, which call `run`."""
 
 import importlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,9 @@ def log_to_stderr() -> None:
 def run(name: str, argv: Sequence[str] | None = None) -> int:
     """Run one program with the arguments of the process, or `argv`; returns the exit code."""
     hold_interrupts()  # before any library starts its threads
+    for stream in (sys.stdout, sys.stderr):  # names on disk may be any bytes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     log_to_stderr()
     path = _SCRIPTS.get(name) or PROGRAMS[name][0]
     return run_main(importlib.import_module(path).main, argv)

@@ -7,14 +7,13 @@ them: an EPS named `.png` is refused and never reaches Ghostscript.
 import functools
 import importlib.util
 import logging
-import os
-import stat
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 from csd.errors import CSDError, InputError, WorkError
+from csd.files import open_file
 
 # Pillow refuses 179 megapixels; large scans and panoramas exceed that, and 400 still fit in memory.
 MAX_PIXELS = 400_000_000
@@ -114,18 +113,7 @@ def open_image_file(path: Path) -> BinaryIO:
     Raises:
         InputError: no regular file. OSError: as `open`.
     """
-    # Path.open takes no opener.
-    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return file
-    file.close()
-    raise InputError(
-        f"{path} is a pipe, socket or device, not an image file; copy it to a file first"
-    )
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
+    return open_file(path)
 
 
 def find_format(file: BinaryIO, path: Path) -> str:

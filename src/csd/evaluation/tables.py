@@ -5,9 +5,10 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
-from csd.errors import InputError
-from csd.files import write_text
+from csd.files import read_json, write_text
+from csd.schema import anything, array, boolean, integer, mapping, number, optional, table, text
 
 # PSNR-Y / SSIM-Y of CSD (arXiv 2105.11683), table 2: EDSR 32 x 256, x4, with self-ensemble.
 _PAPER_SETS = ("Set5", "Set14", "B100", "Urban100")
@@ -47,13 +48,43 @@ def write_metrics(output_dir: str | Path, metrics: dict) -> None:
     write_text(output_dir / "metrics.md", markdown_table(metrics))
 
 
+def _score(value: Any, where: str = "it") -> None:
+    if value not in ("inf", "-inf", "nan"):
+        number()(value, where)
+
+
+_SCORES = {"psnr_y": _score, "ssim_y": _score}
+_MORE = {"psnr_rgb": _score, "ms": optional(number(0)), "ms_per_image": optional(number(0))}
+_SET = table({**_SCORES, "images": mapping(table(_SCORES, _MORE))}, _MORE)
+_RUN = table(
+    {
+        "width": optional(number(0, 1)),
+        "self_ensemble": boolean,
+        "label": text(),
+        "sets": mapping(_SET),
+    },
+    {"parameters": optional(number(0)), "multiply_adds": optional(number(0)), "trained": boolean},
+)
+_METRICS = table(
+    {"model": text(), "scale": integer(1, 16), "runs": array(_RUN, 1, 1000)},
+    {"hyper": optional(mapping(anything)), "ckpt": optional(text(10_000))},
+)
+
+
+def _check_metrics(content: Any) -> None:
+    _METRICS(content)
+    sets = content["runs"][0]["sets"].keys()
+    for place, run in enumerate(content["runs"]):
+        if run["sets"].keys() != sets:
+            raise ValueError(f"'runs[{place}].sets' must have the sets of the first run")
+
+
 def read_metrics(path: str | Path) -> dict:
-    """Read a metrics.json; "inf" becomes a number again. InputError where it is none."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        assert isinstance(content["runs"], list)
-    except (OSError, ValueError, KeyError, TypeError, AssertionError):
-        raise InputError(f"{path} is not a metrics.json of eval.py; run eval.py again") from None
+    """Read a metrics.json; "inf" becomes a number again.
+
+    Raises InputError, naming the value, where it is not what `write_metrics` writes.
+    """
+    content = read_json(path, _check_metrics, "a metrics.json of eval.py", "run eval.py again")
     return _numbers(content)
 
 

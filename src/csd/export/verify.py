@@ -10,6 +10,7 @@ from mindspore import nn
 
 from csd.data.images import read_image
 from csd.errors import InputError
+from csd.files import read_bytes
 
 # Largest difference on the 0..255 scale. Half a thousandth of a grey level is float32 rounding
 # in a deep network; a wrong border or a wrong fold is a hundred times that.
@@ -105,6 +106,6 @@ def _model(path: Path):
     from mindspore.train.mind_ir_pb2 import ModelProto
 
     try:
-        return ModelProto.FromString(path.read_bytes())
+        return ModelProto.FromString(read_bytes(path, "a MINDIR"))
     except DecodeError:
         raise InputError(f"{path} is no MINDIR file, or a damaged one") from None

@@ -10,6 +10,7 @@ import numpy as np
 
 from csd.errors import InputError
 from csd.export.description import check_digest, read_description
+from csd.files import exists, open_regular
 from csd.inference.engines import Engine, EngineMissing, Machine, open_engine, open_file
 from csd.inference.engines.graphs import Graph, open_graph
 from csd.inference.upscaler import Upscaler
@@ -68,8 +69,10 @@ def open_upscaler(
             an engine or a device that is not there.
     """
     path, machine = Path(path), machine or Machine()
-    if not path.is_file():
+    if not exists(path):
         raise InputError(f"no checkpoint {path}; train.py writes best.ckpt and last.ckpt")
+    with open_regular(path, "a checkpoint"):
+        pass
     machine.target()  # a device that is not there is said first
     opener = _open_exported if path.suffix.lower() in EXPORTED_SUFFIXES else _open_checkpoint
     upscaler = opener(path, width, machine)
@@ -113,10 +116,12 @@ def _open_checkpoint(path: Path, width: float | None, machine: Machine) -> Upsca
 def _read_checkpoint(path: Path) -> _Checkpoint:
     """Ours without MindSpore; others are recognised by `load_network`."""
     from csd.checkpoints.files import read_tensors
+    from csd.checkpoints.meta import check_size
 
     file = read_tensors(path)
     model = file.meta.get("model")
     if isinstance(model, dict) and {"name", "scale"} <= set(model) and file.tensors:
+        check_size(model, file.tensors, str(path))
         widths = tuple(sorted(float(w) for w in file.meta.get("widths") or [1.0]))
         return _Checkpoint(path, model, file.tensors, widths, _network_loader(path))
     return _load_checkpoint(path)

@@ -1,6 +1,7 @@
 """One self-contained HTML page out of training runs and benchmark results."""
 
 import csv
+import io
 import math
 import os
 import platform
@@ -20,7 +21,7 @@ from csd.evaluation.tables import (
     role_name,
     table_rows,
 )
-from csd.files import write_text
+from csd.files import read_text, write_text
 from csd.reporting.charts import Chart, Series, figure
 from csd.reporting.crops import crop_rows
 
@@ -49,21 +50,24 @@ def read_curves(path: str | Path) -> list[dict[str, float | None]]:
     Raises InputError, naming file and line, where it is no such file.
     """
     rows = []
+    reader = csv.DictReader(io.StringIO(read_text(path, "a metrics.csv of train.py"), newline=""))
     try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if "step" not in (reader.fieldnames or ()):
-                raise InputError(
-                    f"{path} is not a metrics.csv of train.py: it has no column 'step'"
-                )
-            for row in reader:
-                rows.append({k: float(v) if v else None for k, v in row.items() if k is not None})
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError) as error:
+        if "step" not in (reader.fieldnames or ()):
+            raise InputError(f"{path} is not a metrics.csv of train.py: it has no column 'step'")
+        for row in reader:
+            rows.append({k: _number(v) for k, v in row.items() if k is not None})
+            if rows[-1]["step"] is None:
+                raise ValueError("it has no step")
+    except (ValueError, TypeError, csv.Error) as error:
         line = reader.line_num
         raise InputError(f"{path}, line {line}, is not a row of numbers: {error}") from None
     return rows
+
+
+def _number(cell: str | None) -> float | None:
+    """A finite number, None for an empty cell or one that no chart can show (NaN, infinity)."""
+    value = float(cell) if cell else math.nan
+    return value if math.isfinite(value) else None
 
 
 def load_run(folder: str | Path, name: str | None = None) -> ReportRun:
@@ -88,7 +92,7 @@ def load_run(folder: str | Path, name: str | None = None) -> ReportRun:
             "give the --output_dir of such a run"
         )
     config_file = folder / "config.yaml"
-    config = config_file.read_text(encoding="utf-8") if config_file.is_file() else ""
+    config = read_text(config_file, "a configuration") if config_file.is_file() else ""
     return ReportRun(name or folder.resolve().name, curves, metrics, config, images)
 
 

@@ -153,7 +153,12 @@ def newest_good(folder: Path) -> Checkpoint | None:
     for path in reversed(found):
         try:
             checkpoint = load_checkpoint(path)
-        except InputError as error:
+            if (
+                not {"step", "samples", "best_psnr"}
+                <= (checkpoint.meta.get("progress") or {}).keys()
+            ):
+                raise InputError(f"{path} holds weights alone, not the state of a run")
+        except (InputError, MemoryError) as error:
             logging.getLogger(__name__).warning("skipping a damaged checkpoint: %s", error)
             damaged.append(path)
             continue

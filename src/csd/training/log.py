@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from csd.errors import WorkError
-from csd.files import new_file
+from csd.files import new_file, read_bytes
 from csd.training.step import LOSSES
 
 COLUMNS = ("epoch", "step", "lr", *LOSSES, "images_per_second")
@@ -97,7 +97,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a metrics.csv; a last line cut short by a crash is left out."""
     if not path.is_file():
         return []
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_bytes(path, "a metrics.csv").decode("utf-8", "replace")
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(whole.splitlines())
     return [row for row in rows if None not in row.values() and row.get("step", "").isdigit()]
