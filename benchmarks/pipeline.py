@@ -117,7 +117,7 @@ def pairs_per_second(batches, skip: int) -> float:
 
 def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, float, float]:
     """(images decoded into the cache a second, pairs a second cold, pairs a second warm)."""
-    from csd.data import open_store, sample_batch, train_dataset
+    from csd.data import Batches, open_store, sample_batch, train_dataset
 
     building, cold = [], []
     for number in range(repeats):
@@ -126,9 +126,8 @@ def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, f
         building.append(len(pairs) / (time.perf_counter() - start))
 
     def stream(steps: int, seed: int):
-        data = train_dataset(
-            store, lr_patch=LR_PATCH, batch_size=BATCH, steps=steps, seed=seed, negatives=10
-        )
+        batches = Batches(lr_patch=LR_PATCH, batch_size=BATCH, seed=seed, negatives=10)
+        data = train_dataset(store, batches, steps=steps)
         return data.create_tuple_iterator(num_epochs=1)
 
     next(iter(stream(1, 0)))  # loads the framework
@@ -137,10 +136,8 @@ def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, f
         drop_from_file_cache(cache.rglob("*.npy"))
         start = time.perf_counter()
         for step in range(passes):
-            sample_batch(
-                store, lr_patch=LR_PATCH, batch_size=BATCH, seed=seed, step=step,
-                consumed=step * BATCH,
-            )  # fmt: skip
+            batches = Batches(lr_patch=LR_PATCH, batch_size=BATCH, seed=seed)
+            sample_batch(store, batches, step=step, consumed=step * BATCH)
         cold.append(passes * BATCH / (time.perf_counter() - start))
     warm = [pairs_per_second(stream(500, seed), 20) for seed in range(2, 2 + repeats)]
     return tuple(statistics.median(rates) for rates in (building, cold, warm))
@@ -261,7 +258,7 @@ def memory_table(args, scratch: Path) -> str:
 
 def report_memory(folder: Path) -> int:
     """Run in a process of its own: stream, watch /proc, print four numbers."""
-    from csd.data import find_pairs, open_store, train_dataset
+    from csd.data import Batches, find_pairs, open_store, train_dataset
 
     pairs = find_pairs(folder, 4, split="all")
     # The cache is built in another process, as a second run would find it.
@@ -270,9 +267,8 @@ def report_memory(folder: Path) -> int:
         os._exit(0)
     os.waitpid(child, 0)
     store = open_store(pairs, 4, folder / "cache", progress=False)
-    data = train_dataset(
-        store, lr_patch=LR_PATCH, batch_size=BATCH, steps=600, seed=1, negatives=10
-    )
+    batches = Batches(lr_patch=LR_PATCH, batch_size=BATCH, seed=1, negatives=10)
+    data = train_dataset(store, batches, steps=600)
     peaks = {"RssAnon": 0.0, "RssFile": 0.0, "VmRSS": 0.0}
     for _ in data.create_tuple_iterator(num_epochs=1):
         status = Path("/proc/self/status").read_text()

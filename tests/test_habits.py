@@ -13,12 +13,8 @@ LINES, PARAMETERS = 50, 8
 LONG = {
     "app/page:build_page": 61,
     "cli/infer:main": 87,
-    "data/pipeline:train_dataset": 62,
 }
-WIDE = {
-    "data/pipeline:sample_batch": 9,
-    "data/pipeline:train_dataset": 12,
-}
+WIDE = {}
 
 _NOTHING = {
     tokenize.COMMENT,

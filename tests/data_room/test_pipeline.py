@@ -1,9 +1,12 @@
 """Batches as a pure function of seed, position, step and rank."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from csd.data import (
+    Batches,
     draw_negatives,
     find_pairs,
     imresize_bicubic,
@@ -16,6 +19,7 @@ from csd.data.pipeline import counter_hash, draw_window, sample_images
 from csd.errors import InputError
 
 PATCH = 8
+KEYS = {field.name for field in fields(Batches)}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +32,10 @@ def store(tmp_path_factory, reference):
 
 
 def batch(store, **changes):
-    options = {"lr_patch": PATCH, "batch_size": 4, "seed": 3, "step": 0, "consumed": 0}
-    return sample_batch(store, **{**options, **changes})
+    place = {"step": 0, "consumed": 0, **changes}
+    made = {"lr_patch": PATCH, "batch_size": 4, "seed": 3}
+    made |= {key: place.pop(key) for key in KEYS & place.keys()}
+    return sample_batch(store, Batches(**made), **place)
 
 
 def views(image):
@@ -145,8 +151,10 @@ def test_hash_is_fixed_forever():
 
 
 def dataset(store, **changes):
-    options = {"lr_patch": PATCH, "batch_size": 4, "steps": 6, "seed": 3, "negatives": 2}
-    return train_dataset(store, **{**options, **changes})
+    place = {"steps": 6, **changes}
+    made = {"lr_patch": PATCH, "batch_size": 4, "seed": 3, "negatives": 2}
+    made |= {key: place.pop(key) for key in KEYS & place.keys()}
+    return train_dataset(store, Batches(**made), **place)
 
 
 def rows(data):

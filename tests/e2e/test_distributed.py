@@ -120,7 +120,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, row
     from mindspore import nn
 
     from csd.config import TRAIN, load_config
-    from csd.data import find_pairs, open_store, sample_batch
+    from csd.data import Batches, find_pairs, open_store, sample_batch
     from csd.runtime import Runtime
     from csd.training.build import create_network, create_step
 
@@ -155,10 +155,8 @@ def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, row
             parameter.set_data(ms.Tensor(weights[number][parameter.name]))
         halves = []
         for rank in range(2):
-            batch = sample_batch(
-                store, lr_patch=8, batch_size=4, seed=1, step=number, consumed=8 * number,
-                rank=rank, negatives=2,
-            )  # fmt: skip
+            batches = Batches(lr_patch=8, batch_size=4, seed=1, negatives=2)
+            batch = sample_batch(store, batches, step=number, consumed=8 * number, rank=rank)
             halves.append(gradients(*(ms.Tensor(part) for part in batch)))
         losses.append(np.mean([half[0].asnumpy() for half in halves], axis=0))
         both = zip(*(half[1] for half in halves), strict=True)

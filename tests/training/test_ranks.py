@@ -20,11 +20,10 @@ def store(tmp_path):
 
 
 def _shown(store, rank, ranks, batch, steps, **position):
-    from csd.data import train_dataset
+    from csd.data import Batches, train_dataset
 
-    dataset = train_dataset(
-        store, lr_patch=4, batch_size=batch, steps=steps, seed=3, rank=rank, ranks=ranks, **position
-    )
+    batches = Batches(lr_patch=4, batch_size=batch, seed=3)
+    dataset = train_dataset(store, batches, steps=steps, rank=rank, ranks=ranks, **position)
     rows = dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)
     return [hr[:, 0, 0, 0].tolist() for _, hr in rows]
 

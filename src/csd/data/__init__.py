@@ -13,10 +13,17 @@ from csd.data.layouts import (
     find_pairs,
     load_pair,
 )
-from csd.data.pipeline import draw_negatives, sample_batch, train_dataset, window_dataset
+from csd.data.pipeline import (
+    Batches,
+    draw_negatives,
+    sample_batch,
+    train_dataset,
+    window_dataset,
+)
 from csd.data.store import Store, open_store
 
 __all__ = [
+    "Batches",
     "ImageFile",
     "Pair",
     "Store",

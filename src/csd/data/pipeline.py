@@ -8,6 +8,7 @@ would have seen, and two ranks of four see the samples of one rank of eight.
 
 import functools
 import os
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -74,17 +75,24 @@ def draw_negatives(batch_size: int, count: int, seed: int, step: int, rank: int 
     return order[:count]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """What one rank's batches are made of.
+
+    lr_patch: side of the LR crops. batch_size: pairs, per rank. seed: of order, crops and
+    negatives. negatives: how many LR patches of a batch serve as negatives; 0 for none.
+    augment: flips and transposition, eight equally likely views.
+    """
+
+    lr_patch: int
+    batch_size: int
+    seed: int
+    negatives: int = 0
+    augment: bool = True
+
+
 def sample_batch(
-    store: Store,
-    *,
-    lr_patch: int,
-    batch_size: int,
-    seed: int,
-    step: int,
-    consumed: int,
-    rank: int = 0,
-    negatives: int = 0,
-    augment: bool = True,
+    store: Store, batches: Batches, *, step: int, consumed: int, rank: int = 0
 ) -> tuple[np.ndarray, ...]:
     """One rank's batch of global step `step`.
 
@@ -92,13 +100,12 @@ def sample_batch(
         step: global step, draws the negatives.
         consumed: samples that all ranks together took before this step; rank r takes positions
             `consumed + r * batch_size + [0 .. batch_size)` of the stream.
-        negatives: how many LR patches of this batch serve as negatives; 0 for none.
-        augment: flips and transposition, eight equally likely views.
 
     Returns:
         lr uint8 (B, 3, p, p), hr uint8 (B, 3, s*p, s*p) and, if negatives > 0, negatives_lr
         uint8 (K, 3, p, p).
     """
+    batch_size, lr_patch, seed = batches.batch_size, batches.lr_patch, batches.seed
     positions = consumed + rank * batch_size + np.arange(batch_size, dtype=np.int64)
     images = sample_images(len(store), seed, positions)
     room = (store.sizes[images] - lr_patch + 1).astype(np.uint64)
@@ -106,7 +113,7 @@ def sample_batch(
     tops = (top % room[:, 0]).astype(np.int64)
     lefts = (left % room[:, 1]).astype(np.int64)
     views = (flip >> np.uint64(61)).astype(np.int64)
-    if not augment:
+    if not batches.augment:
         views[:] = 0
     hr_patch = lr_patch * store.scale
     lr = np.empty((batch_size, 3, lr_patch, lr_patch), np.uint8)
@@ -116,9 +123,9 @@ def sample_batch(
         lr_crop, hr_crop = store.crops(image, top, left, lr_patch)
         _copy_view(lr_crop, lr[slot], view)
         _copy_view(hr_crop, hr[slot], view)
-    if not negatives:
+    if not batches.negatives:
         return lr, hr
-    return lr, hr, lr[draw_negatives(batch_size, negatives, seed, step, rank)]
+    return lr, hr, lr[draw_negatives(batch_size, batches.negatives, seed, step, rank)]
 
 
 def _copy_view(crop: np.ndarray, out: np.ndarray, view: int) -> None:
@@ -135,110 +142,105 @@ def _copy_view(crop: np.ndarray, out: np.ndarray, view: int) -> None:
             target[...] = plane
 
 
-class _Batches:
+@dataclass
+class _Source:
     """What `GeneratorDataset` indexes: batch number -> arrays."""
 
-    def __init__(self, store: Store, steps: int, step: int, samples: int, ranks: int, **fixed):
-        self._store, self._steps, self._step, self._samples = store, steps, step, samples
-        self._per_step = ranks * fixed["batch_size"]
-        self._fixed = fixed
+    store: Store
+    batches: Batches
+    steps: int
+    step: int  # of batch 0
+    samples: int  # that all ranks together took before it
+    rank: int
+    ranks: int
 
     def __len__(self) -> int:
-        return self._steps
+        return self.steps
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
         number = int(number)
+        consumed = self.samples + number * self.ranks * self.batches.batch_size
         try:
             return sample_batch(
-                self._store,
-                step=self._step + number,
-                consumed=self._samples + number * self._per_step,
-                **self._fixed,
+                self.store,
+                self.batches,
+                step=self.step + number,
+                consumed=consumed,
+                rank=self.rank,
             )
         except CSDError as error:
-            self._store.failure = error  # of which the framework makes a page of its own
+            self.store.failure = error  # of which the framework makes a page of its own
             raise
 
 
 def train_dataset(
     store: Store,
+    batches: Batches,
     *,
-    lr_patch: int,
-    batch_size: int,
     steps: int,
-    seed: int,
     start_step: int = 0,
     start_samples: int = 0,
     rank: int = 0,
     ranks: int = 1,
-    negatives: int = 0,
-    augment: bool = True,
     workers: int = 1,
 ):
     """`steps` batches as a `mindspore.dataset.Dataset`, made ahead in background threads.
 
     Columns, uint8: `lr` (B, 3, p, p), `hr` (B, 3, s*p, s*p) and, if negatives > 0, `negatives_lr`
     (K, 3, p, p). A run that stopped after `start_step` global steps and `start_samples` samples (of
-    all ranks together) goes on from there, also with another number of ranks or batch size.
+    all ranks together) resumes there, also with another number of ranks or batch size.
 
     Args:
-        batch_size: per rank.
         steps: how many batches this dataset yields.
         workers: threads that make batches, no more than there are cores; one makes far more than a
             CPU step consumes.
 
     Raises:
         InputError: a count out of range, more negatives than the batch holds, a patch larger than
-            a photograph.
+            an image.
     """
-    import mindspore.dataset as ds  # here, so that the rest of the room loads in a moment
+    import mindspore.dataset as ds  # here, so that the other modules of csd.data load in a moment
 
+    _check(store, batches)
     for name, value, least in (
-        ("lr_patch", lr_patch, 1),
-        ("batch_size", batch_size, 1),
         ("steps", steps, 1),
         ("workers", workers, 1),
-        ("negatives", negatives, 0),
         ("start_step", start_step, 0),
         ("start_samples", start_samples, 0),
     ):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
+        _check_least(name, value, least)
     if not 0 <= rank < ranks:
         raise InputError(f"rank must lie in 0..{ranks - 1}, not {rank}")
-    if negatives > batch_size:
-        raise InputError(
-            f"{negatives} negatives cannot be drawn from a batch of {batch_size};"
-            " use fewer negatives or a larger batch_size"
-        )
-    small = np.flatnonzero(store.sizes.min(axis=1) < lr_patch)
-    if small.size:
-        name = store.names[small[0]]
-        raise InputError(
-            f"photograph {name} is smaller than the LR patch {lr_patch};"
-            " remove it or choose a smaller patch"
-        )
-    batches = _Batches(
-        store,
-        steps,
-        start_step,
-        start_samples,
-        ranks,
-        lr_patch=lr_patch,
-        batch_size=batch_size,
-        seed=seed,
-        rank=rank,
-        negatives=negatives,
-        augment=augment,
-    )
-    columns = ["lr", "hr", "negatives_lr"] if negatives else ["lr", "hr"]
+    columns = ["lr", "hr", "negatives_lr"] if batches.negatives else ["lr", "hr"]
     return ds.GeneratorDataset(
-        batches,
+        _Source(store, batches, steps, start_step, start_samples, rank, ranks),
         columns,
         shuffle=False,
         num_parallel_workers=min(workers, os.cpu_count() or 1),  # more are refused
         python_multiprocessing=False,
     )
+
+
+def _check(store: Store, batches: Batches) -> None:
+    _check_least("lr_patch", batches.lr_patch, 1)
+    _check_least("batch_size", batches.batch_size, 1)
+    _check_least("negatives", batches.negatives, 0)
+    if batches.negatives > batches.batch_size:
+        raise InputError(
+            f"{batches.negatives} negatives cannot be drawn from a batch of {batches.batch_size};"
+            " use fewer negatives or a larger batch_size"
+        )
+    small = np.flatnonzero(store.sizes.min(axis=1) < batches.lr_patch)
+    if small.size:
+        raise InputError(
+            f"image {store.names[small[0]]} is smaller than the LR patch {batches.lr_patch};"
+            " remove it or choose a smaller patch"
+        )
+
+
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{name} must be at least {least}, not {value}")
 
 
 def draw_window(side: int, crop: int, seed: int, step: int, rank: int = 0) -> np.ndarray:

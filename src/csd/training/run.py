@@ -9,7 +9,7 @@ import mindspore as ms
 from easydict import EasyDict
 
 from csd import runtime as rt
-from csd.data import Store, find_pairs, open_store, train_dataset, window_dataset
+from csd.data import Batches, Store, find_pairs, open_store, train_dataset, window_dataset
 from csd.errors import InputError
 from csd.nets import SlimmableSR
 from csd.training.build import (
@@ -172,18 +172,21 @@ def _batches(run: Run):
     """The dataset of the steps that are left."""
     train, data, loss, done = run.config.train, run.config.data, run.config.loss, run.progress
     left, csd = run.total - done.step, train.method == "csd"
-    dataset = train_dataset(
-        run.store,
+    batches = Batches(
         lr_patch=data.lr_patch,
         batch_size=train.batch_size,
-        steps=left,
         seed=train.seed,
+        negatives=loss.negatives if csd else 0,
+        augment=data.augment,
+    )
+    dataset = train_dataset(
+        run.store,
+        batches,
+        steps=left,
         start_step=done.step,
         start_samples=done.samples,
         rank=run.device.rank,
         ranks=run.device.ranks,
-        negatives=loss.negatives if csd else 0,
-        augment=data.augment,
         workers=data.workers,
     )
     if not (csd and loss.crop):
