@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "edsr": {"n_feats": 8, "n_resblocks": 2, "res_scale": 0.1},
     "carn": {"n_feats": 8},
+    "msrresnet": {"n_feats": 8, "n_resblocks": 2},
     "rcan": {"n_feats": 8, "n_resgroups": 2, "n_resblocks": 2, "reduction": 4},
 }
 

@@ -120,13 +120,13 @@ def test_our_own_file_keeps_its_biases(tmp_path, basicsr):
 def test_bilinear_is_pytorchs(factor):
     import mindspore as ms
 
-    from csd.nets.layers import bilinear
+    from csd.nets.layers import Bilinear
 
     x = np.random.default_rng(factor).uniform(0, 255, (2, 3, 5, 4)).astype(np.float32)
     wanted = torch.nn.functional.interpolate(
         torch.from_numpy(x), scale_factor=factor, mode="bilinear", align_corners=False
     )
-    found = bilinear(ms.Tensor(x), factor).asnumpy()
+    found = Bilinear(factor)(ms.Tensor(x)).asnumpy()
     np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=1e-4)
 
 

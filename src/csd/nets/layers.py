@@ -67,37 +67,35 @@ def leaky_relu(x, slope: float):
     return positive if slope == 0.0 else positive - ops.relu(x * -slope)
 
 
-def bilinear(x, factor: int):
-    """Upscale x (N, C, H, W) to (N, C, factor * H, factor * W), pixel centres, edges repeated.
+def bilinear_kernels(factor: int) -> np.ndarray:
+    """Float32 (factor^2, 3, 3): the weights of a pixel's neighbours, rows of its cell first."""
+    offsets = (np.arange(factor) + 0.5) / factor - 0.5
+    taps = np.maximum(0.0, 1.0 - np.abs(offsets[:, None] - np.array([-1.0, 0.0, 1.0])))
+    kernels = taps[:, None, :, None] * taps[None, :, None, :]
+    return kernels.reshape(factor**2, 3, 3).astype(np.float32)
 
-    As PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+
+class Bilinear(nn.Cell):
+    """RGB upscaled by a factor, as PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+
+    A sub-pixel convolution with fixed kernels, float32 at every level of mixed precision. Behind
+    zero padding the weights inside the image are divided by their sum, which repeats the border.
+    No operator here depends on the size of the image, so that an exported graph need not either.
     """
-    _, channels, height, width = x.shape
-    above = ops.concat((x[:, :, :1], x[:, :, :-1]), 2)
-    below = ops.concat((x[:, :, 1:], x[:, :, -1:]), 2)
-    rows = (-1, channels, height, 1, width)
-    x = ops.concat([ops.reshape(r, rows) for r in _phases(above, x, below, factor)], 3)
-    height = height * factor
-    x = ops.reshape(x, (-1, channels, height, width))
-    left = ops.concat((x[:, :, :, :1], x[:, :, :, :-1]), 3)
-    right = ops.concat((x[:, :, :, 1:], x[:, :, :, -1:]), 3)
-    columns = (-1, channels, height, width, 1)
-    x = ops.concat([ops.reshape(c, columns) for c in _phases(left, x, right, factor)], 4)
-    return ops.reshape(x, (-1, channels, height, width * factor))
 
+    def __init__(self, factor: int):
+        super().__init__()
+        self.factor, self.shuffle = factor, PixelShuffle()
+        kernels = np.zeros((3, factor**2, 3, 3, 3), np.float32)
+        for channel in range(3):
+            kernels[channel, :, channel] = bilinear_kernels(factor)
+        self.kernels = ms.Tensor(kernels.reshape(3 * factor**2, 3, 3, 3))
 
-def _phases(before, x, after, factor: int):
-    """The `factor` samples of each pixel, from it and its neighbours."""
-    found = []
-    for i in range(factor):
-        offset = (i + 0.5) / factor - 0.5
-        if offset < 0:
-            found.append(x * (1 + offset) + before * -offset)
-        elif offset > 0:
-            found.append(x * (1 - offset) + after * offset)
-        else:
-            found.append(x)
-    return found
+    def construct(self, x):
+        """(N, 3, H, W) -> (N, 3, factor * H, factor * W)."""
+        inside = ops.conv2d(x * 0.0 + 1.0, self.kernels, None, 1, "pad", 1)
+        x = ops.conv2d(x, self.kernels, None, 1, "pad", 1) / inside
+        return self.shuffle(x, 3, self.factor)
 
 
 class Upsampler(nn.Cell):

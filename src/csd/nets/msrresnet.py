@@ -12,7 +12,7 @@ from mindspore import nn, ops
 from csd.nets.base import SlimmableSR, slim
 from csd.nets.edsr import ResidualBlock
 from csd.nets.foreign import Layout, channels, count, upsampler_scale
-from csd.nets.layers import SlimConv2d, Upsampler, bilinear, leaky_relu
+from csd.nets.layers import Bilinear, SlimConv2d, Upsampler, leaky_relu
 
 SLOPE = 0.1
 
@@ -66,6 +66,7 @@ class MSRResNet(SlimmableSR):
         self.upsampler = Upsampler(n_feats, scale, SLOPE)
         self.hr_conv = SlimConv2d(n_feats, n_feats, resolution=scale)
         self.tail_conv = SlimConv2d(n_feats, 3, resolution=scale)
+        self.skip = Bilinear(scale)
 
     def blocks(self) -> list[nn.Cell]:
         return list(self.body)
@@ -88,4 +89,4 @@ class MSRResNet(SlimmableSR):
         for block in self.body:
             r = block(r, m)
         r = leaky_relu(self.hr_conv(self.upsampler(r, m), m, m), SLOPE)
-        return ops.cast(self.tail_conv(r, m, 3), ms.float32) + bilinear(x, self.scale)
+        return ops.cast(self.tail_conv(r, m, 3), ms.float32) + self.skip(x)
