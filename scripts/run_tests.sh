@@ -51,6 +51,7 @@ export PATH="$VENV/bin:$PATH" CSD_VENV="$VENV"
 ruff check .
 ruff format --check .
 lint-imports
+mypy
 pylint --score=n src experiments # ten lines that stand twice
 shellcheck -x scripts/*.sh ascend310_infer/*.sh ascend310_infer/tests/*/*.sh .ci/run
 # One thread a process: two processes that each take all cores wait for each other.
