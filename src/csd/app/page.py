@@ -41,13 +41,8 @@ def _free_port(host: str) -> int:
         return probe.getsockname()[1]
 
 
-def build_page(session: Session):
-    """The page as `gradio.Blocks`, not yet served."""
-    gr = load_gradio()
-    up = session.upscaler
-    limits = (
-        f"at most {session.max_bytes / MEGABYTE:g} MB and {session.max_pixels / 1e6:g} megapixels"
-    )
+def _answerer(session: Session, gr):
+    """What the page calls with an upload and a width: slider, download, and a line of HTML."""
 
     def restore(path, width, progress=gr.Progress()):  # noqa: B008  Gradio finds it by this default
         no_file = gr.DownloadButton(value=None, interactive=False)
@@ -67,6 +62,17 @@ def build_page(session: Session):
             gr.DownloadButton(value=str(answer.file), interactive=True),
             f'<p class="done" role="status">{escape(answer.summary)}</p>',
         )
+
+    return restore
+
+
+def build_page(session: Session):
+    """The page as `gradio.Blocks`, not yet served."""
+    gr = load_gradio()
+    up = session.upscaler
+    limits = (
+        f"at most {session.max_bytes / MEGABYTE:g} MB and {session.max_pixels / 1e6:g} megapixels"
+    )
 
     choices = session.widths()
     title = f"Super-resolution x{up.scale}"
@@ -99,7 +105,7 @@ def build_page(session: Session):
                 )
         gr.on(
             [upload.change, width.change],
-            restore,
+            _answerer(session, gr),
             inputs=[upload, width],
             outputs=[slider, download, summary],
             concurrency_limit=1,
