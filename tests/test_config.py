@@ -57,7 +57,7 @@ def test_saved_configuration_reads_back(tmp_path):
         (["--train.batch_size=2.5"], "must be a whole number"),
         (["--train.batch_size=0"], "must be at least 1"),
         (["--optim.lr=fast"], "must be a number"),
-        (["--optim.lr=nan"], "must be at least"),
+        (["--optim.lr=nan"], "must be a finite number"),
         (["--data.augment=perhaps"], "must be true or false"),
         (["--method", "distil"], "must be one of teacher, student, joint, csd"),
         (["--train.widths=2"], "must be at most 1"),

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from easydict import EasyDict
 
-from csd.errors import InputError
+from csd.errors import InputError, shown
 from csd.files import exists, read_text, write_new
 from csd.settings import (
     EVAL,
@@ -59,6 +59,10 @@ RENAMED = {
 _RENAMED_SECTIONS = {"lab": "experiment"}
 
 
+_MAX_TEXT = 1 << 20  # characters of a configuration
+_MAX_VALUES = 10_000
+
+
 def defaults() -> EasyDict:
     """Every key at its default."""
     return EasyDict(
@@ -83,18 +87,19 @@ def _assign(config: EasyDict, section: str, name: str, value: Any, where: str) -
     old = section, name
     section = _RENAMED_SECTIONS.get(section, section)
     if section not in SCHEMA:
-        raise InputError(f"{where}: unknown section {section!r}{suggest(section, list(SCHEMA))}")
+        hint = suggest(section[:100], list(SCHEMA))
+        raise InputError(f"{where}: unknown section {shown(section)}{hint}")
     name = RENAMED.get(section, {}).get(name, name)
     if (section, name) != old:
         log = logging.getLogger(__name__)
         log.warning("%s: %s.%s is now called %s.%s", where, *old, section, name)
     if name not in SCHEMA[section]:
         known = list(SCHEMA[section])
-        raise InputError(f"{where}: unknown key {section}.{name}{suggest(name, known)}")
+        raise InputError(f"{where}: unknown key {section}.{name[:60]}{suggest(name[:100], known)}")
     try:
         config[section][name] = SCHEMA[section][name].parse(value)
     except ValueError as error:
-        raise InputError(f"{where}: {section}.{name} {error}, not {value!r}") from None
+        raise InputError(f"{where}: {section}.{name} {error}, not {shown(value)}") from None
 
 
 def read_yaml(path: str | Path) -> dict:
@@ -103,20 +108,49 @@ def read_yaml(path: str | Path) -> dict:
     if not exists(path):
         raise InputError(f"no configuration file {path}; see those in configs/")
     text = read_text(path, "a YAML file")
+    if len(text) > _MAX_TEXT:
+        raise InputError(f"{path} is larger than {_MAX_TEXT >> 20} MiB, expected a configuration")
     try:
         content = yaml.safe_load(text)
+        _check_extent(content)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not text"
         raise InputError(f"{path}{line} is not valid YAML: {problem}") from None
+    except RecursionError:
+        raise InputError(f"{path} is not a configuration: it is nested too deeply") from None
+    except Exception as error:  # tags build values: `!!int x`, a 13th month, 5000 digits
+        raise InputError(f"{path} holds a value that is none: {str(error)[:200]}") from None
     if content is None:
         return {}
-    if not isinstance(content, dict) or not all(isinstance(v, dict) for v in content.values()):
+    sections = isinstance(content, dict) and all(isinstance(v, dict) for v in content.values())
+    if not sections or not all(
+        isinstance(name, str) for keys in (content, *content.values()) for name in keys
+    ):
         raise InputError(
             f"{path} must hold sections of keys, such as `model:` and below `scale: 4`"
         )
     return content
+
+
+def _check_extent(content: Any) -> None:
+    """ValueError for more values than a configuration has, once aliases (`*a`) are followed.
+
+    Nine lines of aliases can stand for a billion values, and one for itself.
+    """
+    waiting, seen = [content], 0
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if seen > _MAX_VALUES:
+            raise ValueError(f"it stands for more than {_MAX_VALUES} values")
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            waiting += value
+        elif isinstance(value, int) and value.bit_length() > 1024:
+            raise ValueError("a number has hundreds of digits")
 
 
 def merge(config: EasyDict, content: dict, where: str) -> EasyDict:
@@ -201,7 +235,7 @@ def _dotted(rest: Sequence[str]) -> list[tuple[str, Any]]:
         word = rest.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or "." not in name:
-            raise InputError(f"unknown argument {word!r}; see --help")
+            raise InputError(f"unknown argument {shown(word)}; see --help")
         if not equals:
             if not rest or rest[0].startswith("--"):
                 raise InputError(f"{word} needs a value: {word}=VALUE")

@@ -92,13 +92,23 @@ def _variants(value: Any) -> dict[str, dict]:
     return found
 
 
-_count = number(int, 1)
-_natural = number(int, 0)
-_positive = number(float, 0.0)
+# Limits are those of what takes the values: counters are int32 on some devices, seeds are numpy's,
+# Adam's betas lie inside (0, 1) and its epsilon above 0, in float32.
+_count = number(int, 1, 2**31 - 1)
+_natural = number(int, 0, 2**31 - 1)
+_few = number(int, 1, 4096)  # what memory is proportional to
+_seed = number(int, 0, 2**32 - 1)
+_positive = number(float, 0.0, 1e9)
+_rate = number(float, 0.0, 1000.0)
+_beta = number(float, 1e-6, 0.999999)
 _width = number(float, 0.0, 1.0)
-_size = optional(_count)
+_size = optional(_few)
 
-_HYPER_TYPES = {"int": _size, "float": optional(number(float)), "bool": optional(boolean)}
+_HYPER_TYPES = {
+    "int": _size,
+    "float": optional(number(float, -1000.0, 1000.0)),
+    "bool": optional(boolean),
+}
 
 
 def model_keys() -> dict[str, Key]:
@@ -158,7 +168,9 @@ SCHEMA: dict[str, dict[str, Key]] = {
         ),
         "val_dir": Key("", text, "validation images; else the folder's last tenth", (TRAIN,)),
         "val_images": Key(10, _count, "validate on at most so many images"),
-        "lr_patch": Key(48, number(int, 4), "side of the low-resolution training patch, pixels"),
+        "lr_patch": Key(
+            48, number(int, 4, 1024), "side of the low-resolution training patch, pixels"
+        ),
         "augment": Key(True, boolean, "random flips and transposition"),
         "cache_dir": Key(
             "",
@@ -166,7 +178,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "what is made once: decoded images, measured speeds; $XDG_CACHE_HOME/csd if empty",
             (TRAIN, EVAL, EXPERIMENT, INFER),
         ),
-        "workers": Key(1, _count, "threads that make batches"),
+        "workers": Key(1, number(int, 1, 256), "threads that make batches"),
     },
     "train": {
         "method": Key(
@@ -182,10 +194,10 @@ SCHEMA: dict[str, dict[str, Key]] = {
             (TRAIN, EXPERIMENT),
         ),
         "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
-        "batch_size": Key(16, _count, "image pairs per step and device"),
+        "batch_size": Key(16, _few, "image pairs per step and device"),
         "epochs": Key(400, _count, "epochs"),
         "steps_per_epoch": Key(1000, _count, "steps in an epoch"),
-        "seed": Key(1, _natural, "of weights, order, crops and negatives", (TRAIN,)),
+        "seed": Key(1, _seed, "of weights, order, crops and negatives", (TRAIN,)),
         "validate_every": Key(1, _natural, "epochs between validations; 0: never"),
         "save_every": Key(0, _natural, "steps between checkpoints; 0: at the end of each epoch"),
         "keep": Key(3, _count, "checkpoints kept beside best.ckpt"),
@@ -199,15 +211,15 @@ SCHEMA: dict[str, dict[str, Key]] = {
     },
     "optim": {
         "name": Key("adam", choice("adam", "sgd"), "adam or sgd"),
-        "lr": Key(1e-4, _positive, "learning rate at the start"),
+        "lr": Key(1e-4, _rate, "learning rate at the start"),
         "schedule": Key("step", choice("step", "cosine", "constant"), "step, cosine or constant"),
         "decay_epochs": Key(200, _count, "step: epochs between decays"),
-        "decay_factor": Key(0.1, _positive, "step: factor of each decay"),
-        "min_lr": Key(0.0, _positive, "cosine: learning rate at the end"),
+        "decay_factor": Key(0.1, number(float, 0.0, 10.0), "step: factor of each decay"),
+        "min_lr": Key(0.0, _rate, "cosine: learning rate at the end"),
         "warmup": Key(0, _natural, "steps over which the learning rate rises from zero"),
-        "beta1": Key(0.9, number(float, 0, 1), "Adam"),
-        "beta2": Key(0.999, number(float, 0, 1), "Adam"),
-        "eps": Key(1e-8, _positive, "Adam"),
+        "beta1": Key(0.9, _beta, "Adam"),
+        "beta2": Key(0.999, _beta, "Adam"),
+        "eps": Key(1e-8, number(float, 1e-30, 1.0), "Adam"),
         "clip_norm": Key(0.0, _positive, "largest gradient norm; 0: no clipping"),
     },
     "loss": {
@@ -331,13 +343,13 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "width": Key(None, optional(_width), "else the narrowest trained width", (INFER,)),
         "budget_ms": Key(
             None,
-            optional(number(float, 0.001)),
+            optional(number(float, 0.001, 1e9)),
             "widest trained width whose network takes at most so many ms for each image",
             (INFER,),
         ),
         "tile": Key(
             None,
-            optional(number(int, 16)),
+            optional(number(int, 16, 1 << 20)),
             "side of the low-resolution tiles; else by the width: 192 at 1, 432 at 0.25",
             (INFER,),
         ),
@@ -361,7 +373,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "what is compared: names, or name: {method: base, section.key: value}; "
             f"methods {', '.join(EXPERIMENT_METHODS)}",
         ),
-        "seeds": Key([1, 2, 3], list_of(_natural), "seeds of each variant: 1,2,3", (EXPERIMENT,)),
+        "seeds": Key([1, 2, 3], list_of(_seed), "seeds of each variant: 1,2,3", (EXPERIMENT,)),
         "fair": Key(
             ["steps", "time"],
             list_of(choice("steps", "time")),

@@ -1,11 +1,12 @@
 """From the text or YAML value of a setting to its value; a ValueError says what it must be."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 
 def number(kind: type, low: float | None = None, high: float | None = None) -> Callable:
-    """An int or float of at least `low` and at most `high`."""
+    """A finite int or float of at least `low` and at most `high`."""
 
     def parse(value: Any) -> Any:
         if isinstance(value, bool):
@@ -17,7 +18,9 @@ def number(kind: type, low: float | None = None, high: float | None = None) -> C
             whole = False
         if not whole:
             raise ValueError("must be a whole number" if kind is int else "must be a number")
-        if found != found or (low is not None and found < low):
+        if not math.isfinite(found):
+            raise ValueError("must be a finite number")
+        if low is not None and found < low:
             raise ValueError(f"must be at least {low}")
         if high is not None and found > high:
             raise ValueError(f"must be at most {high}")
@@ -46,6 +49,8 @@ def scale_factor(value: Any) -> int:
 
 def text(value: Any) -> str:
     """Any text; none is empty."""
+    if isinstance(value, (list, dict, set)):
+        raise ValueError("must be text")
     return "" if value is None else str(value)
 
 
@@ -67,13 +72,15 @@ def boolean(value: Any) -> bool:
     raise ValueError("must be true or false")
 
 
-def list_of(item: Callable) -> Callable:
-    """A list, or `A,B`, of what `item` parses."""
+def list_of(item: Callable, high: int = 100) -> Callable:
+    """A list, or `A,B`, of what `item` parses, at most `high` of them."""
 
     def parse(value: Any) -> list:
         if isinstance(value, str):
             value = [part for part in value.strip("[]() ").split(",") if part.strip()]
         items = value if isinstance(value, (list, tuple)) else [value]
+        if len(items) > high:
+            raise ValueError(f"must be a list of at most {high}")
         return [item(part.strip() if isinstance(part, str) else part) for part in items]
 
     return parse

@@ -57,12 +57,19 @@ def _check(meta: Any) -> None:
         _THREE((meta.get("vgg") or {}).get(key), f"'vgg.{key}'")
 
 
+def least_parameters(model: Mapping[str, Any]) -> int:
+    """A lower limit of a network's parameters, from its hyper-parameters alone.
+
+    Every backbone has a 3x3 convolution of all its features, those with blocks two in each.
+    """
+    blocks = model.get("n_resblocks", 0) * model.get("n_resgroups", 1)
+    return 9 * model.get("n_feats", 1) ** 2 * max(1, 2 * blocks)
+
+
 def check_size(model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], source: str) -> None:
     """Refuse, before it is built, a network that has more parameters than its file.
 
-    Only a lower limit of its size is computed: every backbone has a 3x3 convolution of all its
-    features, EDSR and RCAN two in each block. The tensors themselves are compared when they are
-    loaded. Raises InputError.
+    The tensors themselves are compared when they are loaded. Raises InputError.
     """
     counts = {}
     for key in ("n_feats", "n_resblocks", "n_resgroups"):
@@ -72,8 +79,7 @@ def check_size(model: Mapping[str, Any], tensors: Mapping[str, np.ndarray], sour
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{source} describes a network of {key} {shown(value)}, at least 1")
         counts[key] = value
-    blocks = counts.get("n_resblocks", 0) * counts.get("n_resgroups", 1)
-    least = 9 * counts.get("n_feats", 1) ** 2 * max(1, 2 * blocks)
+    least = least_parameters(counts)
     have = sum(int(value.size) for value in tensors.values())
     if least > have:
         words = ", ".join(f"{key} {value}" for key, value in counts.items())

@@ -54,8 +54,9 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(list(argv))
     if not 0 <= options.port <= 65535:
         raise InputError(f"--port must be between 0 and 65535, not {options.port}")
-    if not (options.max_mb > 0 and options.max_megapixels > 0):
-        raise InputError("--max_mb and --max_megapixels must be above 0")
+    for name, most in (("max_mb", 10_000), ("max_megapixels", 400)):
+        if not 0 < getattr(options, name) <= most:
+            raise InputError(f"--{name} must be above 0 and at most {most}")
 
     from csd import runtime
     from csd.app.page import load_gradio, serve

@@ -1,5 +1,6 @@
 """From a configuration to a network, an objective and a training step."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from easydict import EasyDict
 from mindspore import amp, nn
 
 from csd.checkpoints import read_vgg
+from csd.checkpoints.meta import least_parameters
 from csd.config import model_hyper
 from csd.errors import InputError
 from csd.losses import (
@@ -75,8 +77,30 @@ def check_settings(config: EasyDict) -> None:
         )
 
 
+def _check_memory(config: EasyDict) -> None:
+    """InputError where even a lower limit of a step's memory is above that of this machine.
+
+    Counted are a float32 weight, its gradient and Adam's two moments, and the output of one
+    convolution in each block (of one block where they are recomputed).
+    """
+    model = {"name": config.model.name, **model_hyper(config)}
+    blocks = model.get("n_resblocks", 1) * model.get("n_resgroups", 1)
+    kept = 1 if config.runtime.recompute else blocks
+    pixels = config.train.batch_size * config.data.lr_patch**2
+    # Every backbone has n_feats; one that calls them something else is not checked here.
+    need = 16 * least_parameters(model) + 4 * pixels * kept * model.get("n_feats", 1)
+    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if need > have and config.runtime.device_target in ("auto", "CPU"):
+        raise InputError(
+            f"a training step needs more than {need / 2**30:.0f} GiB and this machine has "
+            f"{have / 2**30:.0f}: lower train.batch_size, data.lr_patch or the model's sizes"
+        )
+
+
 def _check_runtime(config: EasyDict) -> None:
     runtime, train = config.runtime, config.train
+    _check_memory(config)
+    learning_rates(config.optim, train.epochs, train.steps_per_epoch)  # refuses too many steps
     if runtime.profile_steps and train.epochs * train.steps_per_epoch <= UNPROFILED:
         raise InputError(
             f"runtime.profile_steps begins behind {UNPROFILED} steps and the run has "
@@ -175,7 +199,8 @@ def create_optimizer(config: EasyDict, net: SlimmableSR) -> nn.Optimizer:
     optim, train = config.optim, config.train
     rates = learning_rates(optim, train.epochs, train.steps_per_epoch)
     # A plain number where the rate never changes: no table to look up in the graph.
-    rate = float(rates[0]) if np.all(rates == rates[0]) else rates.tolist()
+    same = rates.strides == (0,) or np.all(rates == rates[0])
+    rate = float(rates[0]) if same else rates.tolist()
     weights = net.trainable_params()
     if optim.name == "sgd":
         return nn.SGD(weights, learning_rate=rate)

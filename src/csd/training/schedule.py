@@ -3,13 +3,27 @@
 import numpy as np
 from easydict import EasyDict
 
+from csd.errors import InputError
+
+MAX_TABLE = 20_000_000  # the table is part of the optimizer: 80 MB
+
 
 def learning_rates(optim: EasyDict, epochs: int, iterations: int) -> np.ndarray:
     """The learning rate of every step, float32 (epochs * iterations,).
 
     `step`: lr * decay_factor^(epoch // decay_epochs), the paper's. `cosine`: from lr to min_lr.
-    `constant`: lr. A warm-up multiplies the first steps by 1/n, 2/n, ... 1.
+    `constant`: lr, which takes no memory. A warm-up multiplies the first steps by 1/n, 2/n, ... 1.
+
+    Raises InputError for a table of more than MAX_TABLE steps.
     """
+    if optim.schedule == "constant" and not optim.warmup:
+        return np.broadcast_to(np.float32(optim.lr), epochs * iterations)
+    if epochs * iterations > MAX_TABLE:
+        raise InputError(
+            f"train.epochs x train.steps_per_epoch is {epochs * iterations} steps, at most "
+            f"{MAX_TABLE} can have learning rates of their own; use optim.schedule=constant "
+            "without optim.warmup, or fewer steps"
+        )
     steps = np.arange(epochs * iterations)
     if optim.schedule == "step":
         rates = optim.lr * optim.decay_factor ** (steps // iterations // optim.decay_epochs)
