@@ -328,9 +328,19 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "ckpt": Key("", text, "checkpoint to export", (EXPORT,)),
         "width": Key(None, optional(_width), "else the narrowest trained width", (EXPORT,)),
         "file_format": Key(
-            "MINDIR", choice("MINDIR", "AIR", "ONNX"), "MINDIR, AIR (Ascend) or ONNX", (EXPORT,)
+            "default",
+            choice("default", "MINDIR", "AIR", "ONNX", "OPENVINO"),
+            "MINDIR (the default), AIR (Ascend), ONNX; with int8 OPENVINO (the default) or MINDIR",
+            (EXPORT,),
         ),
         "size": Key("dynamic", text, "input HxW (120x160), several HxW,HxW, or dynamic", (EXPORT,)),
+        "precision": Key(
+            "float32", choice("float32", "int8"), "float32, or int8 (a CPU or Ascend)", (EXPORT,)
+        ),
+        "calibration": Key("", text, "int8: folder of HR images, 16 at least", (EXPORT,)),
+        "max_drop": Key(
+            0.1, number(float, 0.0), "int8: largest loss against float32, dB of PSNR-Y", (EXPORT,)
+        ),
     },
     "infer": {
         "ckpt": Key(

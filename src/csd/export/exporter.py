@@ -52,16 +52,24 @@ def export_checkpoint(
     """
     sizes = parse_sizes(size)
     _check_format(file_format, sizes)
+    net, width, origin = open_checkpoint(ckpt, width)
+    return export_network(
+        net, width, Path(output_dir), file_format=file_format, sizes=sizes, origin=origin
+    )
+
+
+def open_checkpoint(ckpt: str | Path, width: float | None) -> tuple[SlimmableSR, float, dict]:
+    """(network, width, what descriptions say of the checkpoint); None: the narrowest trained width.
+
+    A width that was not trained is warned of.
+    """
     net, meta = load_network(ckpt)
     trained = [float(value) for value in meta.get("widths") or [1.0]]
     width = min(trained) if width is None else width
     if width not in trained:
         names = ", ".join(f"{value:g}" for value in trained)
         print(f"warning: width {width:g} was not trained ({names} was)", file=sys.stderr)
-    origin = {"file": Path(ckpt).name, "sha256": sha256_of(Path(ckpt))}
-    return export_network(
-        net, width, Path(output_dir), file_format=file_format, sizes=sizes, origin=origin
-    )
+    return net, width, {"file": Path(ckpt).name, "sha256": sha256_of(Path(ckpt))}
 
 
 def export_network(
@@ -106,7 +114,7 @@ def export_network(
             with temporary_folder(target.parent, ".export-") as folder:
                 made = _write(dense, size, folder / stem, file_format)
                 difference = _compare(net, width, dense, made, size)
-                facts = _describe(net, width, dense, made, size, difference, origin or {})
+                facts = describe(net, width, dense, made, size, difference, origin or {})
                 description = description_of(made)
                 description.write_text(json.dumps(facts, indent=2) + "\n")
                 made.chmod(0o644)
@@ -180,18 +188,18 @@ def _compare(
     return difference
 
 
-def _describe(
+def describe(
     net: SlimmableSR,
     width: float,
     dense: SlimmableSR,
     made: Path,
     size: Size | None,
-    difference: float,
+    difference: float | None,
     origin: dict,
 ) -> dict:
-    """What a program needs to know to run the file, as plain data."""
+    """What a program needs to know to run the file, as plain data; difference: None if unknown."""
     low, high = size or (None, None), tuple(net.scale * n for n in size) if size else (None, None)
-    names = _end_names(made)
+    names = end_names(made)
     radius = receptive_radius(dense)
     facts = {
         "file": made.name,
@@ -227,8 +235,10 @@ def _tensor(name: str | None, size: tuple) -> dict:
     }
 
 
-def _end_names(made: Path) -> tuple[str | None, str | None]:
+def end_names(made: Path) -> tuple[str | None, str | None]:
     """Names of the input and the output in the file; None where nothing here can read them."""
+    if made.suffix == ".xml":
+        return "x", "output"
     if made.suffix == ".mindir":
         from mindspore.train.mind_ir_pb2 import ModelProto
 
