@@ -130,6 +130,12 @@ def test_every_program_takes_the_file(make_ckpt, images, tmp_path, capsys):
     float32 = csd.load(tmp_path / "edsr_x2.ckpt", width=0.25).upscale(lr)
     assert sr.shape == (80, 100, 3) and np.abs(sr.astype(int) - float32).mean() < 12
 
+    weights = path.with_suffix(".bin").read_bytes()
+    path.with_suffix(".bin").write_bytes(weights[:-4] + b"\0\0\1\1")
+    with pytest.raises(InputError, match=r"int8\.bin is damaged"):
+        csd.load(path)
+    path.with_suffix(".bin").write_bytes(weights)
+
     from csd.cli import evaluate, infer
 
     argv = ["--ckpt", path, "--input", images / "00.png", "--output_dir", tmp_path / "up"]

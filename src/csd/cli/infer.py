@@ -1,5 +1,6 @@
 """Super-resolve photographs: `python infer.py --help`."""
 
+import functools
 import sys
 import time
 from collections.abc import Sequence
@@ -25,31 +26,91 @@ at most N milliseconds for it, and says which; where none does, the narrowest. H
 takes is measured once on this machine and kept in --cache_dir. The time is the network's, over all
 tiles of the photograph; reading, writing and the first compilation come on top."""
 
+_MEMORY = "there is not enough memory for it; cut it into smaller images"
 
-def _upscale_one(upscaler, budget, job, options, bar) -> str:
-    """Do one job; the line to print about it. `budget`, unless None, chooses the width."""
+
+def _read(job, options):
+    """(image, seconds that it took)"""
     from csd import inference
 
     started = time.monotonic()
     photo = inference.read_image_file(job.source)
-    photo = photo.stripped() if options.strip else photo
+    return photo.stripped() if options.strip else photo, time.monotonic() - started
+
+
+def _upscale_one(upscaler, budget, job, image, bar, writer):
+    """Run the network on what `_read` gave.
+
+    `budget`, unless None, chooses the width. Returns a function that waits until the file is
+    written, and gives the line to print about it.
+    """
+    from csd import inference
+
+    photo, seconds = image
+    started = time.monotonic()
     choice = []
     if budget is not None:
         upscaler, words = budget.choose(photo.size)
         choice = [words]
     bar.reset(total=upscaler.count_tiles(*photo.size))
-    try:
-        restored = upscaler.upscale_file(photo, bar.update)
-        notes = photo.notes + inference.write_image_file(job.output, restored)
-        if job.compare:
-            from csd.reporting import write_comparison
+    written = inference.upscale_to_file(upscaler, photo, job.output, writer, bar.update)
+    ended: list[float] = []
+    written.add_done_callback(lambda _: ended.append(time.monotonic()))
+    if job.compare:
+        from csd.reporting import write_comparison
 
-            write_comparison(job.compare, photo, _methods(upscaler), upscaler.scale)
-    except MemoryError:
-        raise WorkError("there is not enough memory for it; cut it into smaller pictures") from None
-    (height, width), (tall, wide) = photo.size, restored.size
-    line = f"{width}x{height} -> {wide}x{tall}, {time.monotonic() - started:.1f} s"
-    return "; ".join([line, *choice, *notes])
+        write_comparison(job.compare, photo, _methods(upscaler), upscaler.scale)
+
+    def line() -> str:
+        notes = photo.notes + written.result()
+        height, width = photo.size
+        sizes = f"{width}x{height} -> {upscaler.scale * width}x{upscaler.scale * height}"
+        return "; ".join([f"{sizes}, {seconds + ended[0] - started:.1f} s", *choice, *notes])
+
+    return line
+
+
+def _results(upscaler, budget, jobs, options):
+    """(job, line to print or the error) of each job.
+
+    The next image is read, and the last one written, while the network runs.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tqdm import tqdm
+
+    from csd.inference.jobs import printable
+
+    def finished(job, line):
+        try:
+            return job, line()
+        except CSDError as error:
+            return job, error
+        except MemoryError:
+            return job, WorkError(_MEMORY)
+
+    last = None
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        ahead = reader.submit(_read, jobs[0], options)
+        for number, job in enumerate(jobs, 1):
+            image = ahead
+            if number < len(jobs):
+                ahead = reader.submit(_read, jobs[number], options)
+            desc = f"{number}/{len(jobs)} {printable(job.source)}"
+            with tqdm(desc=desc, unit="tile", leave=False, disable=None) as bar:
+                try:
+                    line = _upscale_one(upscaler, budget, job, image.result(), bar, writer)
+                except (CSDError, MemoryError) as error:
+                    line = functools.partial(_raise, error)
+            if last is not None:
+                yield finished(*last)
+            last = job, line
+        if last is not None:
+            yield finished(*last)
+
+
+def _raise(error: BaseException):
+    raise error
 
 
 def _methods(upscaler) -> list:
@@ -111,13 +172,7 @@ def main(argv: Sequence[str]) -> int:
     if options.budget_ms is not None and options.width is not None:
         raise InputError("--budget_ms chooses the width itself; leave --width or --budget_ms out")
 
-    from csd.inference.jobs import (
-        find_images,
-        plan_jobs,
-        printable,
-        real_path,
-        unread_files,
-    )
+    from csd.inference.jobs import find_images, plan_jobs, printable, real_path, unread_files
 
     sources = find_images(options.input)
     if unread := unread_files(options.input):
@@ -138,28 +193,18 @@ def main(argv: Sequence[str]) -> int:
     if not waiting:
         return 0
 
-    from tqdm import tqdm
-
     upscaler, budget = _open(config)
     failures: list[CSDError] = []
-    for number, job in enumerate(waiting, 1):
-        name = printable(job.source)
-        with tqdm(
-            desc=f"{number}/{len(waiting)} {name}", unit="tile", leave=False, disable=None
-        ) as bar:
-            try:
-                line = _upscale_one(upscaler, budget, job, options, bar)
-            except CSDError as error:
-                failures.append(error)
-                text = printable(error)
-                line = None
-        if line is None:
-            named = text if name in text else f"{name}: {text}"
-            if len(waiting) == 1:
-                raise type(failures[0])(named)
-            print(f"error: {named}", file=sys.stderr)
-        else:
-            print(f"{printable(job.output)}: {line}")
+    for job, result in _results(upscaler, budget, waiting, options):
+        if not isinstance(result, CSDError):
+            print(f"{printable(job.output)}: {result}")
+            continue
+        failures.append(result)
+        name, text = printable(job.source), printable(result)
+        named = text if name in text else f"{name}: {text}"
+        if len(waiting) == 1:
+            raise type(result)(named)
+        print(f"error: {named}", file=sys.stderr)
     if not failures:
         return 0
     summary = f"{len(failures)} of {len(waiting)} photographs could not be restored, see above"

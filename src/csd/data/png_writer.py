@@ -10,23 +10,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
+from isal import isal_zlib
 
 from csd.data.samples import regrouped
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # channels -> grey, grey + alpha, RGB, RGBA
-_BAND_BYTES = 1 << 22
-# Photographs gain 2 % from the highest level, and take six times as long.
-_LEVEL = 4
+_BAND_BYTES = 1 << 20
+# ISA-L's levels are 0 to 3. At 1 it is six times as fast as zlib at 4, for files 9 % larger.
+_LEVEL = 1
 
 Chunk = tuple[bytes, bytes]  # type, data
 
 
 def write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     """One chunk: its length, type, data and checksum."""
-    file.write(struct.pack(">I", len(data)) + kind + data)
-    file.write(struct.pack(">I", zlib.crc32(kind + data)))
+    file.write(struct.pack(">I4s", len(data), kind))
+    file.write(data)
+    file.write(struct.pack(">I", isal_zlib.crc32(data, isal_zlib.crc32(kind))))
 
 
 def metadata_chunks(
@@ -68,7 +70,7 @@ def _filtered(rows: np.ndarray, above: np.ndarray, step: int) -> bytes:
 
 
 def _bands(strips: Iterable[np.ndarray], row_bytes: int) -> Iterator[np.ndarray]:
-    """The strips as bytes (rows, row_bytes), big-endian, a few MB at a time."""
+    """The strips as bytes (rows, row_bytes), big-endian, about a MB at a time."""
     for part in regrouped(strips, max(1, _BAND_BYTES // row_bytes)):
         part = np.ascontiguousarray(part, part.dtype.newbyteorder(">"))
         yield part.reshape(len(part), -1).view(np.uint8)
@@ -85,7 +87,7 @@ def encode_png(
 
     strips: `dtype` (n, W) or (n, W, C), the image from top to bottom; shape: of the whole image,
     (H, W) or (H, W, C) with C of 1 to 4: grey, grey and alpha, RGB, RGBA; dtype: uint8 or uint16;
-    chunks: what goes before the pixels. Besides a strip about 20 MB are in use.
+    chunks: what goes before the pixels. Besides a strip about 10 MB are in use.
     """
     height, width = shape[:2]
     channels, size = shape[2] if len(shape) == 3 else 1, np.dtype(dtype).itemsize
@@ -94,7 +96,7 @@ def encode_png(
     write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", *header))
     for kind, data in chunks:
         write_chunk(file, kind, data)
-    stream = zlib.compressobj(_LEVEL)
+    stream = isal_zlib.compressobj(_LEVEL)
     row_bytes = width * channels * size
     above = np.zeros(row_bytes, np.uint8)
     for rows in _bands(strips, row_bytes):

@@ -1,10 +1,10 @@
 """Writing TIFF files strip by strip: 8 or 16 bits, any channels, alpha, profile, EXIF and XMP."""
 
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import numpy as np
+from isal import isal_zlib
 
 from csd.data.image_file import ImageFile
 from csd.data.metadata import byte_order
@@ -12,7 +12,7 @@ from csd.data.samples import regrouped
 from csd.data.tiff_exif import append_directories, split_exif
 
 _STRIP_BYTES = 1 << 20
-_LEVEL = 6
+_LEVEL = 1  # of ISA-L, see csd.data.png_writer
 _XMP, _BYTE, _IFD8, _LONG = 700, 1, 16, 4
 # Above this the offsets need 64 bits; compression may gain nothing, and metadata comes on top.
 _CLASSIC_BYTES = (1 << 32) - (1 << 26)
@@ -29,7 +29,7 @@ def _compressed(
         part = pixels.copy()
         part[:, 1:] -= pixels[:, :-1]
         part = part.astype(part.dtype.newbyteorder(order), copy=False)
-        yield zlib.compress(part.tobytes(), _LEVEL)
+        yield isal_zlib.compress(part.tobytes(), _LEVEL)
 
 
 def encode_tiff(

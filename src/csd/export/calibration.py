@@ -18,8 +18,11 @@ _SIDE, _SMALLEST = 256, 16  # of the LR images, pixels
 
 @dataclass(frozen=True)
 class Calibration:
-    """uint8 RGB images. used: LR (h, w, 3), sides up to 256; held: pairs of such an LR image and
-    its HR image (scale * h, scale * w, 3), of images that are not among the used ones."""
+    """What int8 is made with, uint8 RGB.
+
+    used: LR images (h, w, 3), sides up to 256. held: pairs of such an LR image and its HR image
+    (scale * h, scale * w, 3), of images that are not among the used ones.
+    """
 
     used: list[np.ndarray]
     held: list[tuple[np.ndarray, np.ndarray]]

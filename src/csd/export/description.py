@@ -9,6 +9,7 @@ from csd.files import exists, open_regular, read_json
 from csd.schema import anything, array, boolean, integer, number, optional, table, text
 
 DIGEST = "file_sha256"
+WEIGHTS_DIGEST = "weights_sha256"  # of the `.bin` beside OpenVINO's `.xml`
 _REMEDY = "export it again"
 _SIDE = optional(integer(1, 1 << 20))
 _TENSOR = table({"shape": array(anything, 4, 4)})
@@ -30,7 +31,7 @@ _FACTS = table(
         "output": _TENSOR,
         "receptive_field": table({"whole_image": boolean}, {"radius": number(0, 1e6)}),
     },
-    {"parameters": optional(integer(0)), DIGEST: text(64)},
+    {"parameters": optional(integer(0)), DIGEST: text(64), WEIGHTS_DIGEST: text(64)},
 )
 
 
@@ -58,12 +59,13 @@ def check_digest(model: Path, facts: dict[str, Any]) -> None:
 
     Raises InputError: they differ.
     """
-    wanted = facts.get(DIGEST)
-    if wanted is not None and wanted != sha256_of(model):
-        raise InputError(
-            f"{model} is damaged or not the file that {description_of(model).name} describes "
-            f"(SHA-256 differs); {_REMEDY}"
-        )
+    for path, key in ((model, DIGEST), (model.with_suffix(".bin"), WEIGHTS_DIGEST)):
+        wanted = facts.get(key)
+        if wanted is not None and wanted != sha256_of(path):
+            raise InputError(
+                f"{path} is damaged or not the file that {description_of(model).name} describes "
+                f"(SHA-256 differs); {_REMEDY}"
+            )
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from csd.errors import InputError, WorkError
 from csd.export.calibration import Calibration, as_input, fitted, read_calibration
 from csd.export.dense import dense_network
+from csd.export.description import WEIGHTS_DIGEST, sha256_of
 from csd.export.exporter import Exported, describe, end_names, export_network, open_checkpoint
 from csd.export.graph import free_sizes, import_onnx
 from csd.export.quantize import (
@@ -73,6 +74,7 @@ def export_openvino(
 
     def described(made: Path, judgement: Judgement) -> dict:
         facts = describe(net, width, dense, made, None, None, origin)
+        facts[WEIGHTS_DIGEST] = sha256_of(made.with_suffix(".bin"))
         facts["precision"] = "int8"
         facts["int8"] = {**facts_of(judgement), "calibrated_with": len(images.used)}
         return facts

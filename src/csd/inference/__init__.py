@@ -9,6 +9,7 @@ from csd.inference.images import (
     write_image_file,
 )
 from csd.inference.opening import network_upscaler, open_upscaler, shipped_checkpoint
+from csd.inference.streaming import upscale_to_file
 from csd.inference.tiling import (
     DEFAULT_OVERLAP,
     DEFAULT_TILE,
@@ -39,5 +40,6 @@ __all__ = [
     "to_uint8",
     "to_uint16",
     "upscale_image",
+    "upscale_to_file",
     "write_image_file",
 ]

@@ -3,7 +3,7 @@
 Alpha is upscaled and kept, grey stays grey, 16 bits stay 16 bits; `csd.data` decodes and encodes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from csd.data.encode import write_image_file
 from csd.data.image_file import ImageFile
 from csd.errors import InputError
 from csd.inference.engines.base import Engine, Runner
-from csd.inference.tiling import restore
+from csd.inference.tiling import Cut, restore_strips
 
 if TYPE_CHECKING:
     from csd.inference.upscaler import Upscaler
@@ -30,6 +30,7 @@ __all__ = [
 
 # The output is held in memory, three bytes a pixel: 62 megapixels up-scaled by 4.
 MAX_OUTPUT_PIXELS = 1_000_000_000
+_BICUBIC_REACH = 3  # rows on either side that a row's bicubic interpolation reads, and one more
 # Shares of red, green and blue in the grey that Pillow and JPEG call luma (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -45,6 +46,25 @@ def upscale_image(
     Raises:
         InputError, WorkError: as `restore`; also for an output above MAX_OUTPUT_PIXELS.
     """
+    height, width = (upscaler.scale * side for side in photo.size)
+    pixels = np.empty((height, width, *photo.pixels.shape[2:]), photo.pixels.dtype)
+    alpha = None if photo.alpha is None else np.empty((height, width), photo.alpha.dtype)
+    top = 0
+    for strip, mask in upscale_strips(upscaler, photo, progress):
+        pixels[top : top + len(strip)] = strip
+        if alpha is not None:
+            alpha[top : top + len(strip)] = mask
+        top += len(strip)
+    return replace(photo, pixels=pixels, alpha=alpha)
+
+
+def upscale_strips(
+    upscaler: "Upscaler", photo: ImageFile, progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """`upscale_image`, a row of tiles at a time: (pixels, alpha or None), from top to bottom.
+
+    A strip is computed when it is asked for, so that the output is never held as a whole.
+    """
     (height, width), scale, size = photo.size, upscaler.scale, upscaler.size
     if height * width * scale**2 > MAX_OUTPUT_PIXELS:
         most = MAX_OUTPUT_PIXELS // scale**2 // 1_000_000
@@ -59,19 +79,25 @@ def upscale_image(
     if size:  # an image smaller than the graph's input is mirrored up to it
         missing = [(0, max(0, size[axis] - lr.shape[axis])) for axis in (0, 1)]
         lr = np.pad(lr, [*missing, (0, 0)], mode="symmetric")
-    tile, overlap = upscaler.tile_for(*lr.shape[:2])
-    pixels = restore(
+    strips = restore_strips(
         _grey_runner(upscaler.engine) if grey else upscaler.engine,
         lr,
-        scale=scale,
-        tile=tile,
-        overlap=overlap,
-        self_ensemble=upscaler.self_ensemble,
+        scale,
+        Cut(*upscaler.tile_for(*lr.shape[:2]), upscaler.self_ensemble),
         progress=progress,
         dtype=np.uint16 if deep else np.uint8,
-    )[: scale * height, : scale * width]
-    alpha = None if photo.alpha is None else upscale_plane(photo.alpha, scale)
-    return replace(photo, pixels=pixels[:, :, 0] if grey else pixels, alpha=alpha)
+    )
+    top = 0
+    for strip in strips:
+        strip = strip[: scale * height - top, : scale * width]
+        bottom = top + len(strip)
+        mask = None
+        if photo.alpha is not None:
+            mask = upscale_rows(photo.alpha, scale, top // scale, bottom // scale)
+        yield strip[:, :, 0] if grey else strip, mask
+        top = bottom
+        if top == scale * height:
+            return  # what is left is mirrored
 
 
 def fill_transparent(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -115,6 +141,13 @@ def upscale_plane(plane: np.ndarray, scale: int) -> np.ndarray:
         return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))
     wide = Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     return np.clip(np.floor(np.asarray(wide) + 0.5), 0, 65535).astype(np.uint16)
+
+
+def upscale_rows(plane: np.ndarray, scale: int, top: int, bottom: int) -> np.ndarray:
+    """The rows of `upscale_plane` that the rows `top` to `bottom` of the plane become."""
+    first, last = max(0, top - _BICUBIC_REACH), bottom + _BICUBIC_REACH
+    wide = upscale_plane(plane[first:last], scale)
+    return wide[scale * (top - first) : scale * (bottom - first)]
 
 
 def as_rgb8(photo: ImageFile) -> np.ndarray:

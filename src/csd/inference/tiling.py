@@ -4,8 +4,10 @@ Everything here works on numpy arrays; a *runner* is any callable that takes flo
 (1, 3, H, W), RGB 0..255, and returns float32 (1, 3, scale * H, scale * W).
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -120,6 +122,20 @@ def count_tiles(height: int, width: int, tile: int | tuple[int, int] | None) -> 
     return -(-height // down) * -(-width // across)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How an image is cut.
+
+    tile: side of the tiles in LR pixels, or (height, width), or None: the image in one piece.
+    overlap: context around a tile, LR pixels. self_ensemble: mean over the eight flips and
+    rotations, taken tile by tile.
+    """
+
+    tile: int | tuple[int, int] | None = None
+    overlap: int = DEFAULT_OVERLAP
+    self_ensemble: bool = False
+
+
 def restore(
     run: Runner,
     lr: np.ndarray,
@@ -154,9 +170,36 @@ def restore(
         InputError: a wrong shape, tile or overlap, or a runner of another scale.
         WorkError: the runner gave infinite or undefined values.
     """
+    cut = Cut(tile, overlap, self_ensemble)
+    strips = restore_strips(run, lr, scale, cut, progress=progress, dtype=dtype)
+    first = next(strips)
+    if len(first) == scale * len(lr):
+        return first
+    out = np.empty((scale * len(lr), *first.shape[1:]), dtype)
+    place = 0
+    for strip in itertools.chain([first], strips):
+        out[place : place + len(strip)] = strip
+        place += len(strip)
+    return out
+
+
+def restore_strips(
+    run: Runner,
+    lr: np.ndarray,
+    scale: int,
+    cut: Cut,
+    *,
+    progress: Callable[[int], None] | None = None,
+    dtype: type = np.uint8,
+) -> Iterator[np.ndarray]:
+    """`restore`, a row of tiles at a time: (n, scale * W, 3) from top to bottom.
+
+    A strip is computed when it is asked for; nothing of it is kept here.
+    """
     if lr.ndim != 3 or lr.shape[2] != 3 or min(lr.shape) < 1:
         raise InputError(f"an image to restore must have the shape (H, W, 3), not {lr.shape}")
     height, width = lr.shape[:2]
+    tile, overlap = cut.tile, cut.overlap
     whole = max(height, width)
     tiles = tile if isinstance(tile, tuple) else (whole if tile is None else tile,) * 2
     if min(tiles) < 1 or overlap < 0:
@@ -164,29 +207,30 @@ def restore(
             f"tile must be at least 1 and overlap at least 0, not {tile} and {overlap}"
         )
     window = (min(tiles[0] + 2 * overlap, height), min(tiles[1] + 2 * overlap, width))
-    runs = _view_runners(run, lr, window, self_ensemble)
-    out = np.empty((height * scale, width * scale, 3), dtype)
+    runs = _view_runners(run, lr, window, cut.self_ensemble)
     for top, bottom, y0, y1 in _spans(height, tiles[0], overlap):
+        strip = np.empty((scale * (bottom - top), scale * width, 3), dtype)
+        rows = slice(scale * (top - y0), scale * (bottom - y0))
         for left, right, x0, x1 in _spans(width, tiles[1], overlap):
-            x = _to_input(lr[y0:y1, x0:x1])
-            y = _run_views(runs, x)
-            if y.shape != (1, 3, scale * (y1 - y0), scale * (x1 - x0)):
-                raise InputError(
-                    f"the network turned {x.shape} into {y.shape}, which is not scale {scale}; "
-                    "give the scale the network was trained for"
-                )
-            if not np.isfinite(y).all():
-                raise WorkError(
-                    "the network gave infinite or undefined pixels: its weights are damaged or its "
-                    "training diverged; use an earlier checkpoint"
-                )
-            core = y[
-                0,
-                :,
-                scale * (top - y0) : scale * (bottom - y0),
-                scale * (left - x0) : scale * (right - x0),
-            ].transpose(1, 2, 0)
-            out[scale * top : scale * bottom, scale * left : scale * right] = _FINISH[dtype](core)
+            y = _run_tile(runs, _to_input(lr[y0:y1, x0:x1]), scale)
+            core = y[0, :, rows, scale * (left - x0) : scale * (right - x0)].transpose(1, 2, 0)
+            strip[:, scale * left : scale * right] = _FINISH[dtype](core)
             if progress is not None:
                 progress(1)
-    return out
+        yield strip
+
+
+def _run_tile(runs: Sequence[Runner], x: np.ndarray, scale: int) -> np.ndarray:
+    """`_run_views` with its result checked."""
+    y = _run_views(runs, x)
+    if y.shape != (1, 3, scale * x.shape[2], scale * x.shape[3]):
+        raise InputError(
+            f"the network turned {x.shape} into {y.shape}, which is not scale {scale}; "
+            "give the scale the network was trained for"
+        )
+    if not np.isfinite(y).all():
+        raise WorkError(
+            "the network gave infinite or undefined pixels: its weights are damaged or its "
+            "training diverged; use an earlier checkpoint"
+        )
+    return y
