@@ -43,7 +43,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
     from csd.export.lower import lower_mindir
     from csd.export.sizes import parse_sizes
     from csd.export.verify import photograph
-    from csd.inference.upscaler import shipped_checkpoint
+    from csd.inference import shipped_checkpoint
     from csd.nets import extract_student
 
     net, _ = load_network(args.ckpt or shipped_checkpoint(4))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def ckpt(tmp_path_factory):
     """The checkpoint that comes along, or an untrained one of two widths."""
     from csd.errors import InputError
-    from csd.inference.upscaler import shipped_checkpoint
+    from csd.inference import shipped_checkpoint
 
     try:
         return shipped_checkpoint(4)

@@ -1,6 +1,7 @@
 """The page's work without the page: results, limits, sentences."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -43,6 +44,7 @@ def test_answer_has_pictures_a_file_and_a_line(session, photo):
         wanted = np.asarray(small).repeat(2, 0).repeat(2, 1)
         np.testing.assert_array_equal(np.asarray(large), wanted)
     assert "300 x 200 → 600 x 400 pixels" in answer.summary and "width 0.25" in answer.summary
+    assert re.search(r"of which test \d+\.\d s", answer.summary)
     teacher = session.restore(photo, 1.0)
     np.testing.assert_array_equal(teacher.after, answer.after + 50)
     assert [width for _, width in session.widths()] == [0.25, 1.0]

@@ -52,6 +52,32 @@ def test_teacher_student_and_bicubic_in_one_call(small_set, tmp_path, checkpoint
     assert "width 0.5" in page and page.count("data:image/png") == 2 * 4
 
 
+@pytest.mark.slow
+def test_engines_score_alike_and_exported_files_as_well(
+    mindspore_cpu, small_set, tmp_path, checkpoint
+):
+    from csd.cli.evaluate import main
+    from csd.export.exporter import export_checkpoint
+
+    (onnx_file,) = export_checkpoint(checkpoint, tmp_path, file_format="ONNX")
+
+    def evaluate(ckpt, *words):
+        out = tmp_path / "out"
+        arguments = ["--ckpt", ckpt, "--data_dir", small_set, "--sets", "Tiny", "--output_dir", out,
+                     "--cache_dir", tmp_path / "cache", *words]  # fmt: skip
+        assert main([str(word) for word in arguments]) == 0
+        student = json.loads((out / "metrics.json").read_text())["runs"][-1]
+        return student["engine"], student["parameters"], student["sets"]["Tiny"]["psnr_y"]
+
+    _, parameters, psnr = evaluate(checkpoint, "--engine", "mindspore")
+    for ckpt, engine, words in (
+        (checkpoint, "openvino", ()),
+        (checkpoint, "onnxruntime", ("--engine", "onnxruntime")),
+        (onnx_file.path, "openvino", ()),
+    ):
+        assert evaluate(ckpt, *words) == (engine, parameters, pytest.approx(psnr, abs=1e-3))
+
+
 def test_bicubic_needs_no_network(small_set, tmp_path):
     done = run(
         "--model", "bicubic", "--scale", "3", "--sets", "Tiny", "--data_dir", small_set,

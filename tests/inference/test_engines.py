@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
+from csd.data import benchmark_pairs, load_pair
 from csd.errors import InputError
+from csd.evaluation import psnr_y
 from csd.inference import Machine, make_runner, open_upscaler, restore, shipped_checkpoint
 from csd.inference.engines import EngineMissing, graphs, open_engine
 from csd.inference.engines import openvino as openvino_engine
@@ -107,6 +110,32 @@ def test_tiles_of_an_attentive_network_take_the_averages_of_the_image(
     tiled = upscale(run, 24)
     np.testing.assert_allclose(tiled, upscale(reference, 24), atol=1e-3)
     assert np.abs(tiled - upscale(run.run, 24)).max() > 0.01  # each tile's own averages differ
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["edsr_x2", "edsr_x4", "rcan"])
+def test_set5_in_every_engine_whole_and_tiled(mindspore_cpu, shared_data, tmp_path, case):
+    """Within 1 of 255 of MindSpore's image, and the PSNR-Y within 0.001 dB."""
+    if case == "rcan":
+        path, scale = tmp_path / "rcan.ckpt", 4
+        net = small_network("rcan", scale)
+        save_checkpoint(path, network_state(net), {"model": net.describe(), "widths": [1.0]})
+    else:
+        scale = int(case[-1])
+        path = shipped_checkpoint(scale)
+    ours, *others = [
+        open_upscaler(path, machine=Machine(name, cache_dir=tmp_path))
+        for name in ("mindspore", "openvino", "onnxruntime")
+    ]
+    for pair in benchmark_pairs(shared_data, "Set5", scale):
+        hr, lr = load_pair(pair, scale)
+        for tile in (0, 48):
+            wanted = replace(ours, tile=tile).upscale(lr)
+            for other in others:
+                got = replace(other, tile=tile).upscale(lr)
+                assert np.abs(got.astype(int) - wanted).max() <= 1, (pair.name, tile)
+                expected = pytest.approx(psnr_y(wanted, hr, scale), abs=1e-3)
+                assert psnr_y(got, hr, scale) == expected
 
 
 def test_a_graph_is_made_once_for_all_weights(mindspore_cpu, tmp_path, monkeypatch):
@@ -214,6 +243,20 @@ def test_engines_and_devices_that_do_not_go_together(tmp_path):
     ):
         with pytest.raises(InputError, match=f"{engine} does not read {suffix}"):
             Machine(engine).order(suffix)
+
+
+def test_an_exported_onnx_file_of_any_size_shares_its_averages(mindspore_cpu, tmp_path):
+    from csd.export.exporter import export_network
+
+    net = small_network("rcan")
+    (made,) = export_network(net, 1.0, tmp_path, file_format="ONNX")
+    upscaler, reference = open_upscaler(made.path), make_runner(net, 1.0)
+    assert upscaler.size is None and upscaler.whole_image
+    small, x = images(1, 3, 12, 10), 0.3 * images(1, 3, 9, 16)
+    np.testing.assert_allclose(upscaler.engine(x), reference(x), atol=1e-3)
+    wanted = reference.pooled_over(small)(x)
+    np.testing.assert_allclose(upscaler.engine.pooled_over(small)(x), wanted, atol=1e-3)
+    assert np.abs(wanted - reference(x)).max() > 0.01
 
 
 def test_an_exported_onnx_file_runs_in_both(mindspore_cpu, tmp_path):

@@ -29,7 +29,7 @@ def test_every_width_starts_at_bicubic_quality(mindspore_cpu, reference, name, s
     """Within 0.3 dB, and so 0.4 dB above bilinear."""
     import cv2
 
-    from csd.inference.tiling import make_runner, restore
+    from csd.inference import make_runner, restore
 
     rows, columns = 280 // scale, 220 // scale  # one size: compiled once a width
     pairs = [

@@ -59,7 +59,11 @@ def network_methods(
     methods = []
     for width in widths:
         at_width = upscaler.at_width(width)
-        facts = {**_cost(at_width), "trained": width in upscaler.widths}
+        facts = {
+            **_cost(at_width),
+            "trained": width in upscaler.widths,
+            "engine": upscaler.engine.name,
+        }
         for ensemble in (False, True) if self_ensemble else (False,):
             enlarge = _enlarge(replace(at_width, self_ensemble=ensemble))
             methods.append(Method(width, enlarge, ensemble, facts))

@@ -37,9 +37,9 @@ def write_metrics(output_dir: str | Path, metrics: dict) -> None:
 
     metrics.json: {"model", "hyper", "scale", "ckpt", "runs": [{"width" (null: bicubic),
     "self_ensemble", "label", "parameters", "multiply_adds", "trained" (false: a width that the
-    checkpoint can be cut to and that no training step has seen), "sets": {name: {"psnr_y" (dB),
-    "ssim_y", "psnr_rgb" (dB), "ms_per_image", "images": {name: {"psnr_y", "ssim_y", "psnr_rgb",
-    "ms"}}}}}]}; an infinite PSNR is the string "inf".
+    checkpoint can be cut to and that no training step has seen), "engine", "sets": {name:
+    {"psnr_y" (dB), "ssim_y", "psnr_rgb" (dB), "ms_per_image", "images": {name: {"psnr_y",
+    "ssim_y", "psnr_rgb", "ms"}}}}}]}; an infinite PSNR is the string "inf".
     """
     output_dir = Path(output_dir)
     text = json.dumps(_jsonable(metrics), indent=2, allow_nan=False, ensure_ascii=False)

@@ -12,6 +12,7 @@ from csd.checkpoints import load_network
 from csd.errors import InputError, WorkError
 from csd.export.dense import dense_network, receptive_radius, sees_whole_image
 from csd.export.description import DIGEST, description_of, sha256_of
+from csd.export.graph import export_any_size, import_onnx
 from csd.export.sizes import Size, parse_sizes
 from csd.export.verify import TOLERANCE, largest_difference, onnx_session, operators
 from csd.files import temporary_folder
@@ -89,7 +90,8 @@ def export_network(
         output_dir: folder for `<name>_x<scale>_w<width>_<HxW|dynamic>.<suffix>` and, beside each
             file, the same name and `.json`, which describes it.
         file_format: `MINDIR`, `AIR` (on Ascend only) or `ONNX`.
-        sizes: (height, width) of the small image, for each file; None: any size, MINDIR only.
+        sizes: (height, width) of the LR image, for each file; None: any size (MINDIR and ONNX; an
+            ONNX file then takes any batch, too).
         origin: what the description says of the checkpoint (file name, digest).
 
     Returns:
@@ -138,9 +140,11 @@ def _check_format(file_format: str, sizes: list[Size] | None) -> None:
             "AIR files can only be written on an Ascend machine, with --device_target Ascend; "
             "MINDIR works everywhere"
         )
-    if file_format != "MINDIR" and sizes is None:
-        raise InputError(f"{file_format} needs fixed sizes; give them with --size, say 64x64")
+    if file_format == "AIR" and sizes is None:
+        raise InputError("AIR needs fixed sizes; give them with --size, say 64x64")
     if file_format == "ONNX":
+        if sizes is None:
+            import_onnx()
         try:
             import onnxruntime  # noqa: F401
         except ImportError:
@@ -149,6 +153,8 @@ def _check_format(file_format: str, sizes: list[Size] | None) -> None:
 
 def _write(dense: SlimmableSR, size: Size | None, stem: Path, file_format: str) -> Path:
     """Export to `stem` plus the format's suffix, and return that path."""
+    if file_format == "ONNX" and size is None:
+        return export_any_size(dense, stem)
     if size:
         example = ms.Tensor(np.zeros((1, 3, *size), np.float32))
     else:
@@ -168,7 +174,7 @@ def _compare(
     net: SlimmableSR, width: float, dense: SlimmableSR, made: Path, size: Size | None
 ) -> float:
     """The largest difference from the checkpoint's own network on the photograph."""
-    sizes = [size] if size else [(41, 57)]
+    sizes = [size] if size else [(41, 57), (16, 9)]
 
     def checkpoint(image: np.ndarray) -> np.ndarray:
         return net(ms.Tensor(image), width).asnumpy()

@@ -155,8 +155,6 @@ def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
         InputError: an unknown model, or a width that leaves a layer no channel.
         WorkError: MindSpore cannot export it, or the graph depends on the size.
     """
-    import mindspore as ms
-
     from csd.export.dense import dense_network
     from csd.nets import create_model
 
@@ -165,10 +163,7 @@ def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
     shapes = {name: list(p.shape) for name, p in net.parameters_and_names()}
     dense = dense_network(net, width, fold=False)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "graph.onnx"
-        export_onnx(dense, ms.Tensor(np.zeros((1, 3, *_EXAMPLE), np.float32)), path)
-        made = onnx.load(str(path))
-    free_sizes(made)
+        made = onnx.load(str(export_any_size(dense, Path(folder) / "graph")))
     means = share_means(made)
     for tensor in made.graph.initializer:
         if tensor.name in shapes:
@@ -179,12 +174,30 @@ def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
     return made.SerializeToString()
 
 
-def export_onnx(net, example, path: Path) -> None:
-    """MindSpore's own export of one size; WorkError where it fails."""
+def export_any_size(dense, stem: Path) -> Path:
+    """Write a dense network as ONNX of any height, width and batch to `stem`.onnx; its path.
+
+    Raises WorkError where MindSpore cannot export it, or the graph depends on the size.
+    """
     import mindspore as ms
 
+    path = stem.with_name(f"{stem.name}.onnx")
+    example = ms.Tensor(np.zeros((1, 3, *_EXAMPLE), np.float32))
     try:
-        ms.export(net, example, file_name=str(path.with_suffix("")), file_format="ONNX")
+        ms.export(dense, example, file_name=str(stem), file_format="ONNX")
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WorkError(f"MindSpore could not export ONNX: {reason}") from error
+    onnx = import_onnx()
+    model = onnx.load(str(path))
+    free_sizes(model)
+    path.chmod(0o644)
+    onnx.save(model, str(path))
+    return path
+
+
+def with_shared_means(path: Path) -> tuple[bytes, list[int] | None]:
+    """An exported ONNX file with `share_means` done to it, and [K, m] or None."""
+    model = import_onnx().load(str(path))
+    means = share_means(model)
+    return model.SerializeToString(), means

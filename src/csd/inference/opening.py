@@ -205,7 +205,8 @@ def _open_exported(path: Path, width: float | None, machine: Machine) -> Upscale
         if name == "mindspore":
             machine.set_up_mindspore()
         try:
-            engine = open_file(name, path)
+            shares = facts["whole_image"] and facts["size"] is None
+            engine = open_file(name, path, whole_image=shares)
         except (InputError, EngineMissing):
             raise
         except Exception as error:  # runtimes have their own, of several types

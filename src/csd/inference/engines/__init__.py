@@ -117,8 +117,11 @@ def open_engine(name: str, graph: Graph) -> Engine:
     return graph_engine(name, compile_graph(name, graph.onnx), graph.means)
 
 
-def open_file(name: str, path: Path) -> Engine:
-    """An engine of an exported file; a network that averages over the image does so tile by tile.
+def open_file(name: str, path: Path, *, whole_image: bool = False) -> Engine:
+    """An engine of an exported file.
+
+    whole_image: the network averages over the whole image; of an ONNX file of any size the engine
+    then takes the averages of another image as well, else each tile has its own.
 
     Raises EngineMissing where it cannot be used here, InputError for a file that it cannot read.
     """
@@ -126,4 +129,9 @@ def open_file(name: str, path: Path) -> Engine:
         from csd.export.verify import open_file as open_mindir
 
         return Engine(name, open_mindir(path))
+    if whole_image and path.suffix.lower() == ".onnx":
+        from csd.export.graph import with_shared_means
+
+        model, means = with_shared_means(path)
+        return graph_engine(name, compile_graph(name, model), means and (means[0], means[1]))
     return graph_engine(name, compile_graph(name, path))
