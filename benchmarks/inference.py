@@ -1,12 +1,14 @@
-"""How fast a teacher and its students are in MindSpore, ONNX Runtime, PyTorch and csd_infer.
+"""How fast the widths of a network are in each runtime on the CPU, and how fast they could be.
 
     python benchmarks/inference.py [--ckpt FILE] [--widths 1.0,0.5,0.25] [--size 320x480]
 
-By default the network that comes along (EDSR 16 x 64, x4) on a photograph of 480 x 320, on the CPU,
-the whole image, one picture at a time, the same number of threads. `ms` is the network alone; `with
-files` adds what infer.py does: read the PNG, round, write the result as PNG. Every engine runs in a
-process of its own, in turn, several rounds, and its best round's median counts: another program on
-the machine slows one round, not all. csd_infer is left out where it has not been built.
+By default the network that comes along (EDSR 16 x 64, x4) on an image of 480 x 320, in one piece,
+one image at a time, the same number of threads. `ms` is the network alone; `with files` adds what
+infer.py does: read the PNG, round, write the result as PNG. Every engine runs in a process of its
+own, in turn, several rounds, and its best round's median counts: another program on the machine
+slows one round, not all. "csd" is what infer.py runs, the checkpoint in the engine of the CPU. The
+limit is the network's multiply-adds at the rate of a large float32 matrix product. int8 files are
+those given with --int8; csd_infer is left out where it has not been built.
 """
 
 import argparse
@@ -23,7 +25,10 @@ from pathlib import Path
 from csd.errors import InputError, WorkError, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINES = ("MindSpore", "ONNX Runtime", "PyTorch", "csd_infer")
+ENGINES = (
+    "MindSpore", "PyTorch", "PyTorch channels_last", "ONNX Runtime", "OpenVINO", "csd",
+    "OpenVINO int8", "csd_infer",
+)  # fmt: skip
 WARM = 1  # pictures before the clock counts
 
 
@@ -39,6 +44,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
     runtime.setup("CPU", seed=1)
     from csd.checkpoints import load_network, network_state
     from csd.data import write_png
+    from csd.evaluation.complexity import multiply_adds
     from csd.export.exporter import export_network
     from csd.export.lower import lower_mindir
     from csd.export.sizes import parse_sizes
@@ -60,13 +66,28 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
             item.path.replace(part / f"student{item.path.suffix}")
         lower_mindir(part / "student.mindir", part / "lowered.mindir")
         np.savez(part / "weights.npz", **network_state(extract_student(net, width)))
+        out = tuple(net.scale * side for side in size)
+        (part / "multiply_adds").write_text(str(multiply_adds(net, width, out)))
     pixels = photograph(size)[0].transpose(1, 2, 0).astype(np.uint8)
     for i in range(WARM + args.runs):
         write_png(folder / "photos" / f"{i:02}.png", pixels)
     return net.describe()
 
 
-def engine(name: str, part: Path, threads: int, net: dict) -> Callable:
+def measure_peak() -> dict:
+    """Multiply-adds a second of a large float32 matrix product, the best of several."""
+    import numpy as np
+
+    side, best = 2048, 0.0
+    a, b = (np.random.default_rng(i).random((side, side), np.float32) for i in (0, 1))
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ b
+        best = max(best, side**3 / (time.perf_counter() - start))
+    return {"rate": best}
+
+
+def engine(name: str, part: Path, args: argparse.Namespace, net: dict) -> Callable:
     """A function from float32 (1, 3, H, W) to the output array."""
     import numpy as np
 
@@ -76,28 +97,43 @@ def engine(name: str, part: Path, threads: int, net: dict) -> Callable:
         runtime.setup("CPU", seed=1)
         import mindspore as ms
 
-        ms.runtime.dispatch_threads_num(threads)
+        ms.runtime.dispatch_threads_num(args.threads)
         graph = ms.nn.GraphCell(ms.load(str(part / "student.mindir")))
         return lambda image: graph(ms.Tensor(image)).asnumpy()
     if name == "ONNX Runtime":
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = args.threads
         session = onnxruntime.InferenceSession(str(part / "student.onnx"), options)
         feed = session.get_inputs()[0].name
         return lambda image: session.run(None, {feed: image})[0]
+    if name.startswith("OpenVINO"):
+        import openvino
+
+        file = args.int8[part.name] if name.endswith("int8") else part / "student.onnx"
+        settings = {"INFERENCE_NUM_THREADS": args.threads, "INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.Core().compile_model(str(file), "CPU", settings)
+        return lambda image: compiled(image)[0]
+    if name == "csd":
+        import csd
+
+        return csd.load(args.ckpt or "edsr_x4", width=float(part.name), device="CPU").engine
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(args.threads)
     from torch_networks import edsr
 
+    last = name.endswith("channels_last")
+    order = torch.channels_last if last else torch.contiguous_format
     state = {k: torch.from_numpy(v) for k, v in dict(np.load(part / "weights.npz")).items()}
+    state = {k: v.to(memory_format=order) if v.ndim == 4 else v for k, v in state.items()}
     net = {**net, "n_feats": len(state["head.bias"])}
 
     def run(image):
         with torch.inference_mode():
-            return edsr(state, net, torch.from_numpy(image), 1.0).numpy()
+            x = torch.from_numpy(image).to(memory_format=order)
+            return edsr(state, net, x, 1.0).contiguous().numpy()
 
     return run
 
@@ -110,7 +146,7 @@ def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: 
 
     part = folder / width
     (part / "out").mkdir(exist_ok=True)
-    run = engine(name, part, args.threads, net)
+    run = engine(name, part, args, net)
     alone, whole = [], []
     for photo in sorted((folder / "photos").iterdir()):
         start = time.perf_counter()
@@ -160,8 +196,10 @@ def measure_csd_infer(program: Path, width: str, folder: Path, threads: int) -> 
     }
 
 
-def table(results: dict[tuple[str, str], list[dict]], net: dict, args: argparse.Namespace) -> str:
-    """Markdown; engine by engine, the widest first."""
+def table(
+    results: dict[tuple[str, str], list[dict]], net: dict, limits: dict, args: argparse.Namespace
+) -> str:
+    """Markdown; width by width, the widest first. limits: width -> (multiply-adds, ms)."""
     best = {key: min(rounds, key=lambda r: r["ms"]) for key, rounds in results.items()}
     hyper = ", ".join(f"{key} {value}" for key, value in net.items())
     widest = f"{max(args.widths):g}"
@@ -169,18 +207,22 @@ def table(results: dict[tuple[str, str], list[dict]], net: dict, args: argparse.
         f"{hyper}; input {args.size} (height x width), {args.threads} CPU threads; best of "
         f"{args.rounds} rounds, each the median of {args.runs} pictures.",
         "",
-        f"| engine | width | ms per image | speed-up over {widest} | with files, ms | "
-        f"speed-up over {widest} | all rounds, ms | largest difference, grey levels |",
+        f"| runtime | width | ms per image | speed-up over {widest} | with files, ms | "
+        f"speed-up over {widest} | all rounds, ms | largest difference, of 255 |",
         "|---|---:|---:|---:|---:|---:|---|---:|",
     ]
     for (name, width), found in best.items():
-        teacher = best[name, widest]
+        teacher = best.get((name, widest), found)
         speedups = [teacher[key] / found[key] for key in ("ms", "with_files")]
         rounds = ", ".join(f"{r['ms']:.0f}" for r in results[name, width])
         lines.append(
             f"| {name} | {width} | {found['ms']:.1f} | {speedups[0]:.2f} | "
             f"{found['with_files']:.1f} | {speedups[1]:.2f} | {rounds} | "
             f"{found['difference']:.2g} |"
+        )
+    for width, (multiply_adds, ms) in limits.items():
+        lines.append(
+            f"| limit: {multiply_adds / 1e9:.1f} G multiply-adds | {width} | {ms:.1f} |" + " |" * 5
         )
     lines += [
         "",
@@ -199,6 +241,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--ckpt", help="an EDSR (the x4 that comes along)")
     parser.add_argument("--widths", type=widths, default="1.0,0.5,0.25", help="1.0,0.5,0.25")
     parser.add_argument("--size", default="320x480", help="of the photograph, HxW (320x480)")
+    parser.add_argument("--int8", nargs="*", default=[], help="OpenVINO files of export.py, .xml")
     parser.add_argument("--program", default=str(ROOT / "ascend310_infer/build/csd_infer"))
     parser.add_argument(
         "--threads", type=int, default=os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
@@ -208,11 +251,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", default=str(ROOT / "benchmarks/inference.md"))
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)  # name, width, folder
     args = parser.parse_args(argv)
+    args.int8 = dict(map(int8_file, args.int8))
     if args.step:
         name, width, folder = args.step[0], args.step[1], Path(args.step[2])
         facts = folder / "net.json"
         if name == "prepare":
             facts.write_text(json.dumps(prepare(folder, args)))
+        elif name == "peak":
+            print(json.dumps(measure_peak()))
         else:
             print(json.dumps(measure(name, width, folder, args, json.loads(facts.read_text()))))
         return 0
@@ -229,17 +275,36 @@ def main(argv: Sequence[str]) -> int:
         folder = Path(temporary)
         step(folder, "prepare", "", args.threads, argv)
         net = json.loads((folder / "net.json").read_text())
-        results = {(name, width): [] for name in engines for width in names}
+        results = {
+            (name, width): []
+            for width in names
+            for name in engines
+            if name != "OpenVINO int8" or width in args.int8
+        }
+        rate = 0.0
         for _ in range(args.rounds):
+            peak = step(folder, "peak", "", args.threads, argv)
+            rate = max(rate, json.loads(peak)["rate"])
             for (name, width), rounds in results.items():
                 if name == "csd_infer":
                     rounds.append(measure_csd_infer(program, width, folder, args.threads))
                 else:
                     rounds.append(json.loads(step(folder, name, width, args.threads, argv)))
-    text = table(results, net, args)
+        counts = {width: int((folder / width / "multiply_adds").read_text()) for width in names}
+    limits = {width: (count, 1000 * count / rate) for width, count in counts.items()}
+    text = table(results, net, limits, args)
     Path(args.output).write_text(text, encoding="utf-8")
     print(text, end="")
     return 0
+
+
+def int8_file(file: str) -> tuple[str, str]:
+    """(width, file) of a quantised network, by the description beside it."""
+    description = Path(f"{file}.json")
+    try:
+        return f"{json.loads(description.read_text())['width']:g}", file
+    except (OSError, ValueError, KeyError):
+        raise InputError(f"{description} does not say the width of {file}") from None
 
 
 def widths(text: str) -> list[float]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
 from csd.data import benchmark_pairs, load_pair
-from csd.errors import InputError
+from csd.errors import InputError, WorkError
 from csd.evaluation import psnr_y
 from csd.inference import Machine, make_runner, open_upscaler, restore, shipped_checkpoint
 from csd.inference.engines import EngineMissing, graphs, open_engine
@@ -206,6 +206,29 @@ def test_where_openvino_is_missing_a_line_says_so(mindspore_cpu, monkeypatch):
     assert said == ["note: OpenVINO does not support this processor; MindSpore is used"]
     with pytest.raises(InputError, match="does not support this processor; or use another"):
         open_upscaler(shipped_checkpoint(4), machine=Machine("openvino"))
+
+
+def test_a_network_without_a_graph_runs_in_mindspore(mindspore_cpu, tmp_path, monkeypatch):
+    from csd.export import graph
+
+    net = small_network("edsr")
+    save_checkpoint(tmp_path / "a.ckpt", network_state(net), {"model": net.describe()})
+
+    def fail(_model):
+        raise WorkError("it has a value for every pixel")
+
+    monkeypatch.setattr(graph, "free_sizes", fail)
+    said = []
+    machine = Machine(device="CPU", cache_dir=tmp_path, say=said.append)
+    upscaler = open_upscaler(tmp_path / "a.ckpt", machine=machine)
+    assert upscaler.engine.name == "mindspore"
+    assert said == [
+        "note: there is no ONNX graph of this network (it has a value for every pixel); MindSpore "
+        "is used"
+    ]
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(InputError, match="pip install onnx`"):
+        open_upscaler(tmp_path / "a.ckpt", machine=replace(machine, engine="openvino"))
 
 
 def test_a_missing_package_is_an_engine_that_is_missing(monkeypatch):

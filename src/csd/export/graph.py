@@ -1,7 +1,9 @@
 """Networks as ONNX graphs of any height, width and batch.
 
-MindSpore exports ONNX for one size. Of what it writes, the size is in nothing but the two
-reshapes around the transposition of a pixel shuffle, which are one DepthToSpace in ONNX.
+MindSpore exports ONNX for one size. The example size here is two large primes, so that whatever in
+the graph depends on the size is seen: integers, such as those of a shape, that are multiples of one
+of them are computed from the shape of the input instead. A pixel shuffle's two reshapes and its
+transposition become one DepthToSpace.
 """
 
 import json
@@ -18,7 +20,7 @@ from csd.errors import InputError, WorkError
 GRAPH_VERSION = 1
 META_KEY = "csd"
 _SHUFFLE = [0, 1, 4, 2, 5, 3]  # of (N, C, r, r, H, W), the transposition of a pixel shuffle
-_EXAMPLE = (24, 32)  # any size: it is removed
+_EXAMPLE = (1009, 1013)  # height and width; nothing is computed at this size
 
 
 def import_onnx():
@@ -34,25 +36,75 @@ def import_onnx():
 
 
 def free_sizes(model) -> None:
-    """Make height, width and batch of an `onnx.ModelProto` that MindSpore exported free, in place.
+    """Make height, width and batch of an `onnx.ModelProto` exported for _EXAMPLE free, in place.
 
-    Raises WorkError where something in it still depends on the size.
+    Raises WorkError where something in it depends on the size in a way that is not known here.
     """
     onnx = import_onnx()
     graph = model.graph
     _merge_shuffles(onnx, graph)
-    for node in graph.node:
-        if node.op_type in ("Reshape", "Resize", "Expand", "Tile", "Slice"):
-            raise WorkError(
-                f"this network has a {node.op_type} that may hold the size of the image; export it "
-                "with --size HxW"
-            )
+    _compute_sizes(onnx, graph)
     ends = ((graph.input[0], ""), (graph.output[0], "out_"))
     for end, prefix in ends:
         for axis, name in ((0, "batch"), (2, f"{prefix}height"), (3, f"{prefix}width")):
             end.type.tensor_type.shape.dim[axis].dim_param = name
     del graph.value_info[:]
     onnx.checker.check_model(model)
+
+
+def _compute_sizes(onnx, graph) -> None:
+    """Constants that are multiples of the example's sides, computed from the input's shape."""
+    make, first = onnx.helper.make_node, graph.input[0].name
+    found = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant":
+            found.append((node.output[0], node.attribute[0].t))
+    nodes, replaced = [], set()
+    for name, tensor in found:
+        if any(side in tensor.dims for side in _EXAMPLE):
+            raise WorkError(f"{name} has a value for every pixel; export with --size HxW")
+        if tensor.data_type != onnx.TensorProto.INT64 or len(tensor.dims) != 1:
+            continue
+        values = onnx.numpy_helper.to_array(tensor).tolist()
+        if not any(_side_in(value) for value in values):
+            continue
+        parts = []
+        for i, value in enumerate(values):
+            side = _side_in(value)
+            factor = value // side if side else value
+            parts.append(f"{name}_{i}")
+            number = onnx.numpy_helper.from_array(np.array([factor], np.int64), parts[-1])
+            graph.initializer.append(number)
+            if side:
+                parts.append(f"{parts.pop()}_product")
+                nodes.append(make("Mul", [f"{name}_{i}", f"side_{side}"], [parts[-1]]))
+        nodes.append(make("Concat", parts, [name], axis=0))
+        replaced.add(name)
+    if not replaced:
+        return
+    head = [make("Shape", [first], ["input_shape"])]
+    for axis, side in zip((2, 3), _EXAMPLE, strict=True):
+        index = onnx.numpy_helper.from_array(np.array([axis], np.int64), f"axis_{axis}")
+        graph.initializer.append(index)
+        head.append(make("Gather", ["input_shape", index.name], [f"side_{side}"], axis=0))
+    rest = [_copy(onnx, n) for n in graph.node if n.output[0] not in replaced]
+    kept = [_copy(onnx, t) for t in graph.initializer if t.name not in replaced]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend([*head, *nodes, *rest])
+    graph.initializer.extend(kept)
+
+
+def _side_in(value: int) -> int | None:
+    """The side of the example that divides an integer, or None."""
+    if value == 0 or abs(value) >= 1 << 31:  # no end, in a Slice
+        return None
+    return next((side for side in _EXAMPLE if value % side == 0), None)
+
+
+def _copy(onnx, message):
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
 
 
 def _merge_shuffles(onnx, graph) -> None:
@@ -72,9 +124,7 @@ def _merge_shuffles(onnx, graph) -> None:
         replaced[id(last)] = merged
     for node in graph.node:
         if id(node) not in dropped:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(replaced.get(id(node), node))
-            kept.append(copy)
+            kept.append(_copy(onnx, replaced.get(id(node), node)))
     del graph.node[:]
     graph.node.extend(kept)
 
@@ -104,8 +154,7 @@ def share_means(model) -> list[int] | None:
         graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value), name))
     nodes.append(helper.make_node("Sub", ["one", "trust"], ["distrust"]))
     for node in graph.node:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
+        copy = _copy(onnx, node)
         nodes.append(copy)
         if node.op_type != "ReduceMean":
             continue

@@ -163,6 +163,8 @@ def _in(name: str, checkpoint: _Checkpoint, width: float, machine: Machine) -> U
     def at(other: float) -> Engine:
         try:
             graph = graph_of(checkpoint, other)
+        except EngineMissing:
+            raise
         except InputError:  # names of somebody else's program; or a file that this rejects as well
             graph = graph_of(_load_checkpoint(checkpoint.path), other)
         return open_engine(name, graph)
@@ -205,9 +207,9 @@ def _open_exported(path: Path, width: float | None, machine: Machine) -> Upscale
         if name == "mindspore":
             machine.set_up_mindspore()
         try:
-            shares = facts["whole_image"] and facts["size"] is None
+            shares = facts["receptive_field"]["whole_image"] and size is None
             engine = open_file(name, path, whole_image=shares)
-        except (InputError, EngineMissing):
+        except InputError:
             raise
         except Exception as error:  # runtimes have their own, of several types
             raise InputError(f"{path} cannot be loaded, it is damaged; export it again") from error

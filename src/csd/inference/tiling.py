@@ -27,12 +27,18 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
 
     (torch rounds exact halves to even; a network's float output practically never is one.)
     """
-    return np.clip(np.floor(image + np.float32(0.5)), 0, 255).astype(np.uint8)
+    return _rounded(image + np.float32(0.5), 255).astype(np.uint8)
 
 
 def to_uint16(image: np.ndarray) -> np.ndarray:
     """As `to_uint8`, keeping the fraction: RGB 0..255 to 0..65535, where 255 is 65535."""
-    return np.clip(np.floor(image * np.float32(257) + np.float32(0.5)), 0, 65535).astype(np.uint16)
+    return _rounded(image * np.float32(257) + np.float32(0.5), 65535).astype(np.uint16)
+
+
+def _rounded(image: np.ndarray, most: int) -> np.ndarray:
+    """Floored and clipped to 0..most, in the array that is given."""
+    np.floor(image, out=image)
+    return np.clip(image, 0, most, out=image)
 
 
 _FINISH: dict[Any, Any] = {
@@ -66,6 +72,8 @@ def run_ensemble(run: Runner, x: np.ndarray) -> np.ndarray:
 
 def _run_views(runs: Sequence[Runner], x: np.ndarray) -> np.ndarray:
     """Mean over the first views of x, each by its own runner."""
+    if len(runs) == 1:
+        return runs[0](x)
     total: Any = 0.0
     for run, view in zip(runs, _VIEWS, strict=False):
         total = total + _inverse_dihedral(run(_dihedral(x, *view)), *view).astype(np.float64)

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from csd.errors import InputError
+
 Runner = Callable[[np.ndarray], np.ndarray]
 
 # A compiled graph: arrays by input name -> the outputs in their order.
 Compiled = Callable[[dict[str, np.ndarray]], Sequence[np.ndarray]]
 
 
-class EngineMissing(Exception):
-    """An engine cannot be used on this machine; the message says why."""
+class EngineMissing(InputError):
+    """An engine cannot be used here, or not for this network; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from csd.checkpoints.state import check_shapes
 from csd.errors import InputError, WorkError
 from csd.export.graph import GRAPH_VERSION, META_KEY
 from csd.files import write_bytes
+from csd.inference.engines.base import EngineMissing
 from csd.runtime import cache_folder
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -60,8 +61,8 @@ def open_graph(
         cache_dir: None: the default cache folder.
 
     Raises:
+        EngineMissing: there is no graph of this network, and none can be made here.
         InputError: a width that the model does not have, or weights that are not the model's.
-        WorkError: MindSpore cannot export the network for any size.
     """
     graph = _find(model, width, cache_dir) or _make(model, width, cache_dir)
     facts = metadata(graph)
@@ -134,9 +135,16 @@ def _make(model: Mapping, width: float, cache_dir: str | Path | None) -> bytes:
     from csd import runtime
 
     runtime.setup_once()
-    from csd.export.graph import weightless_graph
+    from csd.export.graph import import_onnx, weightless_graph
 
-    graph = weightless_graph(model, width)
+    try:
+        import_onnx()
+    except InputError as error:
+        raise EngineMissing(str(error)) from None
+    try:
+        graph = weightless_graph(model, width)
+    except WorkError as error:
+        raise EngineMissing(f"there is no ONNX graph of this network ({error})") from None
     folder = _cached(cache_dir)
     if folder is not None:
         try:
