@@ -129,13 +129,13 @@ def _merge_shuffles(onnx, graph) -> None:
     graph.node.extend(kept)
 
 
-def share_means(model) -> list[int] | None:
+def share_means(model) -> tuple[int, int] | None:
     """Make the means over the image (RCAN's attention) inputs and outputs of the graph, in place.
 
     Inputs beside the image: `given`, float32 (K, 1, m, 1, 1), and `trust`, a scalar. Where trust is
     1, the given means replace those of the image. Second output: `means`, (K, N, m, 1, 1).
 
-    Returns [K, m], or None, with nothing changed, where the graph has no mean over the image.
+    Returns (K, m), or None, with nothing changed, where the graph has no mean over the image.
     """
     onnx = import_onnx()
     graph, helper = model.graph, onnx.helper
@@ -183,7 +183,7 @@ def share_means(model) -> list[int] | None:
     shape = [count, "batch", width, 1, 1]
     graph.output.append(helper.make_tensor_value_info("means", kind, shape))
     onnx.checker.check_model(model)
-    return [count, width]
+    return count, width
 
 
 def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
@@ -245,8 +245,8 @@ def export_any_size(dense, stem: Path) -> Path:
     return path
 
 
-def with_shared_means(path: Path) -> tuple[bytes, list[int] | None]:
-    """An exported ONNX file with `share_means` done to it, and [K, m] or None."""
+def with_shared_means(path: Path) -> tuple[bytes, tuple[int, int] | None]:
+    """An exported ONNX file with `share_means` done to it, and (K, m) or None."""
     model = import_onnx().load(str(path))
     means = share_means(model)
     return model.SerializeToString(), means

@@ -133,5 +133,5 @@ def open_file(name: str, path: Path, *, whole_image: bool = False) -> Engine:
         from csd.export.graph import with_shared_means
 
         model, means = with_shared_means(path)
-        return graph_engine(name, compile_graph(name, model), means and (means[0], means[1]))
+        return graph_engine(name, compile_graph(name, model), means)
     return graph_engine(name, compile_graph(name, path))
