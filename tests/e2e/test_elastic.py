@@ -95,7 +95,8 @@ def test_a_budget_chooses_the_width(trained, tmp_path, capsys):
         coarse = rng.integers(0, 256, (9, 9, 3), np.uint8)
         Image.fromarray(coarse).resize((side, side)).save(photos / f"{name}.png")
     infer = program("infer")
-    call = ["--ckpt", trained / "best.ckpt", "--input", photos, "--cache_dir", tmp_path / "cache"]
+    call = ["--ckpt", trained / "best.ckpt", "--input", photos, "--cache_dir", tmp_path / "cache",
+            "--tile", 192]  # fmt: skip
 
     def pictures(name, *flags):
         assert infer(*call, "--output_dir", tmp_path / name, *flags) == 0
