@@ -147,9 +147,20 @@ def _reports_dir() -> str:
         return f"{os.devnull}/mindspore"
 
 
+def prepare_protobuf() -> None:
+    """Choose protobuf's Python form; to be called before anything that imports it.
+
+    MindSpore's messages are of an old compiler, which protobuf 4 and later takes in that form only.
+    MindSpore chooses it as well, which is too late where another package has imported protobuf.
+    """
+    os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
+
+
 def prepare_environment() -> None:
     """Set what must be set before MindSpore is imported."""
     from importlib.metadata import PackageNotFoundError, version
+
+    prepare_protobuf()
 
     os.environ.setdefault("GLOG_v", "3")  # MindSpore's warnings are about itself
     if os.environ.get("MS_ROLE") == "MS_WORKER":

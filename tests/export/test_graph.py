@@ -1,14 +1,14 @@
 """What depends on the size in an exported ONNX graph is found, and computed from the input."""
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from csd.errors import WorkError
-from csd.export.graph import _EXAMPLE, free_sizes, share_means
+from csd.export.graph import _EXAMPLE, free_sizes, import_onnx, share_means
 
+onnx = import_onnx()  # in a form beside which MindSpore can be imported
+helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 HEIGHT, WIDTH = _EXAMPLE
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from csd.errors import InputError, WorkError
+from csd.runtime import prepare_protobuf
 
 # Of the graphs that `weightless_graph` makes; part of the names under which they are kept.
 GRAPH_VERSION = 1
@@ -25,6 +26,7 @@ _EXAMPLE = (1009, 1013)  # height and width; nothing is computed at this size
 
 def import_onnx():
     """The `onnx` package; InputError where it is not installed."""
+    prepare_protobuf()
     try:
         import onnx
     except ImportError:
