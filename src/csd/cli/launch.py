@@ -34,10 +34,10 @@ The output of every rank goes to OUTPUT_DIR/logs/<start>/worker_<rank>.log."""
 
 
 def main(argv: Sequence[str], root: Path) -> int:
-    """Train as `standalone` or `distribute`, the first argument, says; the rest is the user's.
+    """Train on one device (`standalone`, the first argument) or on several (`distribute`).
 
     Args:
-        root: folder of train.py and configs/. Paths of the user are relative to where he stands.
+        root: folder of train.py and configs/. Paths of the user are relative to the current folder.
     """
     kind, *arguments = argv
     usage, needed = (_STANDALONE, 2) if kind == "standalone" else (_DISTRIBUTE, 3)
@@ -156,7 +156,7 @@ def _print_next(script: str, root: Path, *first: str) -> None:
 
 
 def _settings(options: list[str]) -> EasyDict:
-    """The settings of the run; what is wrong is said before anything starts."""
+    """The settings of the run; raises InputError for what is wrong, before anything starts."""
     config = load_config(TRAIN, options)
     if not Path(config.data.data_dir).expanduser().is_dir():
         raise InputError(

@@ -8,7 +8,7 @@ from csd.config import TRAIN, load_config
 
 
 def output_dir(config: EasyDict) -> str:
-    """Where a run goes that was not told where: `output/csd_edsr_x4`."""
+    """The output folder; by default, for example, `output/csd_edsr_x4`."""
     name = f"{config.train.method}_{config.model.name}_x{config.model.scale}"
     return config.runtime.output_dir or f"output/{name}"
 

@@ -108,7 +108,7 @@ def _check_runtime(config: EasyDict) -> None:
         )
     if runtime.jit_level == "O2" and train.validate_every:
         raise InputError(
-            "runtime.jit_level=O2 takes one size of image and the validation photographs have "
+            "runtime.jit_level=O2 takes one size of image and the validation images have "
             "many: set train.validate_every=0 and use eval.py, or jit_level O0 or O1"
         )
 
@@ -120,7 +120,7 @@ def _check_widths(widths: Sequence[float]) -> None:
         )
     if len(set(widths)) != len(widths):
         raise InputError(
-            "train.widths names a width twice; name it once, and say in loss.width_weights how "
+            "train.widths names a width twice; name it once, and give in loss.width_weights how "
             "much it counts"
         )
 
@@ -152,7 +152,7 @@ def trained_widths(config: EasyDict) -> list[float]:
 
 
 def create_encoder(loss: EasyDict) -> VGGEncoder:
-    """The frozen encoder; its input as the owners of the weights have it unless told otherwise."""
+    """The frozen encoder; its input as the owners of the weights have it unless set otherwise."""
     if loss.vgg == "random":
         encoder = VGGEncoder(VGG_LAYERS[loss.vgg_arch], *_normalisation(loss.vgg_input, None, None))
         encoder.load_random_weights()

@@ -38,7 +38,7 @@ from csd.runtime import Runtime
 from csd.settings import hyper_of
 
 # Keys that may change between a run and its continuation without changing what it computes. The
-# number of devices is none of them: the data go on behind the samples consumed.
+# number of devices is none of them: the data continue behind the samples consumed.
 _FREE = {
     ("runtime", "output_dir"),
     ("runtime", "distributed"),
@@ -119,7 +119,7 @@ def _lock(folder: Path) -> IO:
             f"--output_dir"
         ) from None
     except OSError:
-        pass  # a file system without locks: go on without
+        pass  # a file system without locks
     return lock
 
 
@@ -220,7 +220,7 @@ def restore_run(
         if name not in checkpoint.train_state:
             if config.train.allow_changed:
                 continue  # another optimizer: it starts afresh
-            raise InputError(f"the checkpoint has no {name}; add --allow_changed to go on without")
+            raise InputError(f"the checkpoint has no {name}; add --allow_changed to resume without")
         value = checkpoint.train_state[name]
         _check_kind(name, value, parameter)
         parameter.set_data(ms.Tensor(value))
@@ -232,7 +232,7 @@ def restore_run(
 def _check_kind(name: str, value: np.ndarray, parameter: ms.Parameter) -> None:
     """InputError unless an array of a checkpoint is of the parameter's shape and type.
 
-    Another type would be converted on the way, and the run would not go on as it was.
+    Another type would be converted on the way, and the run would not continue as it was.
     """
     expected = parameter.asnumpy()
     if (value.shape, value.dtype) != (expected.shape, expected.dtype):

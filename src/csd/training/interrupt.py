@@ -79,7 +79,7 @@ class StopRequest:
             os.close(self._read)
 
     def _note(self, signum: int, _frame: object) -> None:
-        self.signum = self.signum or signum  # the thread has said it already, or is about to
+        self.signum = self.signum or signum  # the thread prints it
 
     def _watch_pipe(self) -> None:
         while data := os.read(self._read, 16):
@@ -100,7 +100,7 @@ class StopRequest:
             os.write(2, b"\nfinishing the step and saving; once more to exit at once\n")
 
     def _leave_terminal(self) -> None:
-        """From now on say nothing there: writing to a closed terminal fails, and ends the run."""
+        """From now on print nothing there: writing to a closed terminal fails, and ends the run."""
         lead_nowhere(*self._terminals)
 
 

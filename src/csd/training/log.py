@@ -56,7 +56,7 @@ class RunLog:
             raise WorkError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk has been told of by now
+        with contextlib.suppress(OSError):  # a full disk has been reported by now
             self.events.close()
         with contextlib.suppress(OSError):
             self.file.close()

@@ -26,7 +26,7 @@ class RunReport:
         if run.main:
             save_config(run.folder, run.config)
             self._log = RunLog(run.folder, run.widths, run.progress.step)
-        self.say(self._first_line())
+        self._print(self._first_line())
         title = f"{train.method} x{run.config.model.scale}"
         self._bar = progress_bar(run.total, run.progress.step, title, not run.main)
         self._since = time.perf_counter()
@@ -44,7 +44,7 @@ class RunReport:
         if self._log:
             self._log.close()
 
-    def say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         """Print a line where there is no bar yet or no longer."""
         if self._run.main:
             print(text, flush=True)
