@@ -4,13 +4,16 @@ A pipe or a device where a file is expected is refused and never waited for; wha
 system refuses (no permission, a name too long, a loop of links) is one sentence.
 """
 
+import fcntl
+import glob
 import json
 import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -169,6 +172,36 @@ def temporary_folder(parent: Path, prefix: str = ".") -> Iterator[Path]:
         _unfinished.add(Path(name))
         yield Path(name)
     _unfinished.discard(Path(name))
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """A lock on a folder, until the end of the process at the latest: it is in use."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_stale_folders(parent: Path, prefix: str, age: float = 60.0) -> None:
+    """Remove folders that killed processes left: of this prefix, held by nobody, not quite new."""
+    for folder in parent.glob(f"{glob.escape(prefix)}*"):
+        try:
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # no folder, or somebody else's
+            continue
+        try:
+            # Between its making and its lock a folder is held by nobody, for an instant.
+            if time.time() - os.fstat(handle).st_mtime > age:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
+        finally:
+            os.close(handle)
 
 
 def remove_unfinished() -> None:

@@ -4,6 +4,7 @@ import os
 import socket
 from html import escape
 
+from csd.app.guard import Guard, own_names
 from csd.app.session import MEGABYTE, Session
 from csd.data.formats import image_suffixes
 from csd.errors import CSDError, InputError
@@ -114,6 +115,14 @@ def build_page(session: Session):
     return page
 
 
+def _bypass_proxies(host: str) -> None:
+    """Gradio asks its own page whether it is there; a proxy knows nothing of it."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = os.environ.get(name, "").split(",")
+        wanted = [*known, "localhost", "127.0.0.1", "::1", host]
+        os.environ[name] = ",".join(dict.fromkeys(filter(None, map(str.strip, wanted))))
+
+
 def serve(session: Session, *, host: str, port: int):
     """Serve the page from other threads, and return it: `page.local_url`, `page.close()`.
 
@@ -123,7 +132,11 @@ def serve(session: Session, *, host: str, port: int):
         InputError: Gradio is not installed, or the address cannot be had.
     """
     gr = load_gradio()
+    from starlette.middleware import Middleware  # comes with Gradio
+
     page = build_page(session)
+    _bypass_proxies(host)
+    guard = Middleware(Guard, own_names(host), session.folder, session.max_total)
     try:
         port = port or _free_port(host)
         page.launch(
@@ -138,6 +151,7 @@ def serve(session: Session, *, host: str, port: int):
             show_error=False,
             quiet=True,
             prevent_thread_lock=True,
+            app_kwargs={"middleware": [guard]},
         )
     except OSError as error:
         raise InputError(f"cannot serve at {host}:{port} ({error}); try another --port") from None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from csd.app.guard import used_bytes
 from csd.data import image_size
 from csd.data.formats import explain_image_error
 from csd.errors import InputError, WorkError
@@ -48,11 +49,20 @@ class Session:
         upscaler: from `csd.inference.open_upscaler`.
         folder: an existing folder; each result gets a folder of its own below it.
         max_bytes, max_pixels: largest upload.
+        max_total: bytes that uploads and results may take together.
     """
 
-    def __init__(self, upscaler: Upscaler, folder: Path, *, max_bytes: int, max_pixels: int):
+    def __init__(
+        self,
+        upscaler: Upscaler,
+        folder: Path,
+        *,
+        max_bytes: int,
+        max_pixels: int,
+        max_total: int = 1 << 30,
+    ):
         self.upscaler, self.folder = upscaler, folder
-        self.max_bytes, self.max_pixels = max_bytes, max_pixels
+        self.max_bytes, self.max_pixels, self.max_total = max_bytes, max_pixels, max_total
         self._results: deque[Path] = deque()
         # MindSpore's graphs are compiled and run in one thread; pages come in many.
         self._worker = ThreadPoolExecutor(1)
@@ -102,6 +112,8 @@ class Session:
         path = Path(path)
         if width not in [offered for _, offered in self.widths()]:
             raise InputError(f"width {width} is not among those offered")
+        if used_bytes(self.folder) > self.max_total:
+            raise WorkError("the page's disk space is used up; try again in an hour")
         try:
             self.check(path)
             return self._worker.submit(self._restore, path, width, progress).result()

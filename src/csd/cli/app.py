@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from csd.errors import InputError
-from csd.files import temporary_folder
+from csd.files import hold_folder, remove_stale_folders, temporary_folder
 
 DESCRIPTION = """Serve a web page: drop a photograph, choose the network, compare before and after
 with a slider, download the result. Only this machine can open it unless --host says otherwise.
@@ -16,6 +16,9 @@ with a slider, download the result. Only this machine can open it unless --host 
   python tools/app.py --ckpt best.ckpt --port 8000
 
 Needs Gradio: pip install -e '.[app]'."""
+
+
+_SESSION = "session-"  # begins the name of a folder of uploads and results
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +36,12 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     cli.add_argument("--port", type=int, default=7860, help="%(default)s; 0: any free one")
     cli.add_argument("--max_mb", type=float, default=20, help="largest upload (%(default)s)")
+    cli.add_argument(
+        "--max_total_mb",
+        type=float,
+        default=2000,
+        help="all uploads and results together; the oldest go after an hour (%(default)s)",
+    )
     cli.add_argument(
         "--max_megapixels", type=float, default=4, help="largest photograph (%(default)s)"
     )
@@ -54,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser().parse_args(list(argv))
     if not 0 <= options.port <= 65535:
         raise InputError(f"--port must be between 0 and 65535, not {options.port}")
-    for name, most in (("max_mb", 10_000), ("max_megapixels", 400)):
+    for name, most in (("max_mb", 10_000), ("max_total_mb", 1e6), ("max_megapixels", 400)):
         if not 0 < getattr(options, name) <= most:
             raise InputError(f"--{name} must be above 0 and at most {most}")
 
@@ -64,8 +73,10 @@ def main(argv: Sequence[str]) -> int:
     root = runtime.cache_folder(options.cache_dir)
     try:
         (root / "app").mkdir(parents=True, exist_ok=True)
+        remove_stale_folders(root / "app", _SESSION)
         held = contextlib.ExitStack()
-        folder = held.enter_context(temporary_folder(root / "app", "session-"))
+        folder = held.enter_context(temporary_folder(root / "app", _SESSION))
+        held.enter_context(hold_folder(folder))
     except OSError as error:
         raise InputError(f"{root} cannot be written ({error.strerror}); use --cache_dir") from None
     # Ended by a service manager, too, uploads and results are removed.
@@ -84,6 +95,7 @@ def main(argv: Sequence[str]) -> int:
             folder,
             max_bytes=int(options.max_mb * MEGABYTE),
             max_pixels=int(options.max_megapixels * 1e6),
+            max_total=int(options.max_total_mb * MEGABYTE),
         )
         page = serve(session, host=options.host, port=options.port)
         print(f"open {page.local_url} in a browser; Ctrl-C ends", flush=True)
