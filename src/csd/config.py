@@ -27,9 +27,9 @@ from csd.settings import (
     SECTIONS,
     TRAIN,
     hyper_of,
-    suggest,
 )
 from csd.values import boolean
+from csd.variants import suggest
 
 __all__ = [
     "EVAL",

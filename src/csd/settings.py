@@ -4,21 +4,15 @@ It imports nothing heavy, so that `--help` answers at once. `csd.config` reads f
 lines by it.
 """
 
-import difflib
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from csd.backbones import BACKBONES, Hyper, hyper_table
 from csd.values import boolean, choice, list_of, number, optional, scale_factor, text, word
+from csd.variants import EXPERIMENT_METHODS, overrides, variants
 
 TRAIN, EVAL, EXPORT, INFER, EXPERIMENT = "train", "eval", "export", "infer", "experiment"
-
-# What an experiment trains. `warm`: method student, starting from the teacher's channels.
-EXPERIMENT_METHODS = ("student", "warm", "joint", "csd")
-# What its variants may differ in; everything else is the budget that they share.
-_EXPERIMENT_SECTIONS = ("loss", "optim")
 
 # What `mindspore.device_context.ascend.op_precision.precision_mode` takes.
 PRECISION_MODES = (
@@ -43,55 +37,6 @@ class Key:
     flags: tuple[str, ...] = ()  # programs on which `--<key>` is short for `--<section>.<key>`
 
 
-def suggest(name: str, known: Sequence[str]) -> str:
-    """`; did you mean NAME?`, or all the known names."""
-    close = difflib.get_close_matches(name, known, 1, 0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
-
-
-def _overrides(value: Any) -> dict[str, Any]:
-    """`section.key: value` pairs of an experiment's sections, each value as its key parses it."""
-    if not isinstance(value, dict):
-        raise ValueError("must hold `section.key: value` pairs")
-    found = {}
-    for dotted, entry in value.items():
-        section, _, name = str(dotted).partition(".")
-        if section not in _EXPERIMENT_SECTIONS or not name:
-            raise ValueError(
-                f"may set keys of {' and '.join(_EXPERIMENT_SECTIONS)}, which {dotted!r} is not"
-            )
-        if name not in SCHEMA[section]:
-            raise ValueError(f"has the unknown key {dotted}{suggest(name, list(SCHEMA[section]))}")
-        try:
-            found[f"{section}.{name}"] = SCHEMA[section][name].parse(entry)
-        except ValueError as error:
-            raise ValueError(f"has {dotted} which {error}") from None
-    return found
-
-
-def _variants(value: Any) -> dict[str, dict]:
-    """Named variants in order: names alone, or `name: {method: base, section.key: value}`."""
-    if isinstance(value, (str, list, tuple)):
-        value = dict.fromkeys(list_of(text)(value))
-    if not isinstance(value, dict) or not value:
-        raise ValueError("must name variants")
-    found = {}
-    for name, entry in value.items():
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", str(name)):
-            raise ValueError("must have names of letters, digits, '_', '-' and '.'")
-        entry = dict(entry) if isinstance(entry, dict) else {"method": entry or name}
-        old = entry.pop("recipe", name)  # as the key was once called
-        base = str(entry.pop("method", old))
-        if base not in EXPERIMENT_METHODS:
-            hint = suggest(base, EXPERIMENT_METHODS)
-            raise ValueError(f"{name} needs `method:` with a known method, not {base!r}{hint}")
-        try:
-            found[str(name)] = {"method": base, **_overrides(entry)}
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from None
-    return found
-
-
 # Limits are those of what takes the values: counters are int32 on some devices, seeds are numpy's,
 # Adam's betas lie inside (0, 1) and its epsilon above 0, in float32.
 _count = number(int, 1, 2**31 - 1)
@@ -103,6 +48,8 @@ _rate = number(float, 0.0, 1000.0)
 _beta = number(float, 1e-6, 0.999999)
 _width = number(float, 0.0, 1.0)
 _size = optional(_few)
+_overrides = overrides(lambda: SCHEMA)
+_variants = variants(_overrides)
 
 _HYPER_TYPES = {
     "int": _size,
