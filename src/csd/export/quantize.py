@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def quantize(onnx: bytes, images: list[np.ndarray]):
 def compiled(model: bytes | Path) -> Runner:
     """An ONNX file's bytes, or the path of an `.xml`, on the CPU: float32 in, float32 out."""
     core = _import("openvino").Core()
-    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdecimal() and int(threads):
         settings["INFERENCE_NUM_THREADS"] = int(threads)
