@@ -155,17 +155,6 @@ def test_the_loss_on_a_square_sees_nothing_else(problem):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
 
 
-def test_a_step_without_negatives_is_joint(problem):
-    """What runs between two steps with the contrastive loss, of `loss.every` above 1."""
-    net, encoder, lr, hr, _ = problem
-    objective = CSDObjective(net, encoder, student_width=0.5, teacher_weight=0.3)
-    joint = ReconstructionObjective(net, student_width=0.5, teacher_weight=0.3)
-    (values, gradients), (expected, wanted) = (_values(o, lr, hr) for o in (objective, joint))
-    np.testing.assert_array_equal(values, expected)
-    for a, b in zip(gradients, wanted, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.slow
 def test_stages_of_weight_zero_are_left_out(problem):
     net, encoder, *batch = problem

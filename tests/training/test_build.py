@@ -99,6 +99,27 @@ def test_initial_weights_of_an_interpolation(mindspore_cpu, method):
     assert np.count_nonzero(create_network(config).head.weight.asnumpy()[:3]) > 3
 
 
+def test_the_step_between_shares_all_but_the_contrastive_loss(mindspore_cpu):
+    from csd.losses import ReconstructionObjective
+    from csd.runtime import Runtime
+    from csd.training.build import create_network, create_step, create_step_between
+
+    config = _config(train__method="csd", runtime__loss_scale="dynamic", loss__teacher_weight=0.3)
+    config.optim.clip_norm = 2.0
+    step = create_step(config, create_network(config), Runtime("CPU"))
+    assert create_step_between(config, step) is None
+    config.loss.every = 4
+    between = create_step_between(config, step)
+    assert between.optimizer is step.optimizer and between.scaler is step.scaler
+    assert between.objective.net is step.objective.net and between.training
+    assert (between.clip_norm, between.ranks) == (2.0, 1)
+    assert isinstance(between.objective, ReconstructionObjective)
+    assert between.objective.students == step.objective.students == ((0.5, 1.0),)
+    assert between.objective.teacher and between.objective.teacher_weight == 0.3
+    config.train.method = "joint"
+    assert create_step_between(config, step) is None
+
+
 def test_state_of_a_step_is_optimizer_and_scale(mindspore_cpu):
     from csd.runtime import Runtime
     from csd.training.build import create_network, create_step, step_state

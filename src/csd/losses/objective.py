@@ -70,7 +70,7 @@ class CSDObjective(nn.Cell):
     `construct(lr, hr, negatives, window)`: lr (N, 3, H, W), hr (N, 3, sH, sW), negatives
     (K, 3, sH, sW), float32 RGB 0..255; window int32 (2, n), the rows and columns of the HR pixels
     that the contrastive loss sees, or None for all of them -> (total, student, teacher, contrast),
-    scalars, contrast unweighted. Without negatives the contrastive loss is left out and zero.
+    scalars, contrast unweighted.
     """
 
     def __init__(
@@ -100,22 +100,20 @@ class CSDObjective(nn.Cell):
         self.contrast_weight, self.teacher_weight = contrast_weight, teacher_weight
         self.contrast = ContrastiveDistance(layer_weights, implementation)
         self.stages = max(i for i, weight in enumerate(layer_weights, 1) if weight)
-        self.zero = ms.Tensor(0.0, ms.float32)
 
-    def construct(self, lr, hr, negatives=None, window=None):
+    def construct(self, lr, hr, negatives, window=None):
         teacher_sr = self.net(lr, 1.0)
         student, images = 0.0, ()
         for width, weight in self.students:
             student_sr = self.net(lr, width)
             student = student + weight * l1(student_sr, hr)
             images = (*images, student_sr)
-        teacher, contrast = l1(teacher_sr, hr), self.zero
-        if negatives is not None:
-            teacher_sr = ops.stop_gradient(teacher_sr)
-            if window is not None:
-                teacher_sr, negatives = self.cut(teacher_sr, window), self.cut(negatives, window)
-                images = tuple([self.cut(image, window) for image in images])
-            contrast = self.distances(teacher_sr, images, negatives)
+        teacher = l1(teacher_sr, hr)
+        teacher_sr = ops.stop_gradient(teacher_sr)
+        if window is not None:
+            teacher_sr, negatives = self.cut(teacher_sr, window), self.cut(negatives, window)
+            images = tuple([self.cut(image, window) for image in images])
+        contrast = self.distances(teacher_sr, images, negatives)
         total = student + self.teacher_weight * teacher + self.contrast_weight * contrast
         return total, student, teacher, contrast
 

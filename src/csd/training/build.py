@@ -11,7 +11,7 @@ from mindspore import amp, nn
 
 from csd.checkpoints import read_vgg
 from csd.checkpoints.meta import least_parameters
-from csd.config import model_hyper
+from csd.config import model_hyper, plain
 from csd.errors import InputError
 from csd.losses import (
     CSDObjective,
@@ -226,6 +226,25 @@ def create_step(config: EasyDict, net: SlimmableSR, runtime: Runtime) -> CSDTrai
     )
     step.set_train()
     return step
+
+
+def create_step_between(config: EasyDict, step: CSDTrainOneStep) -> CSDTrainOneStep | None:
+    """The step of method joint, on the weights, optimizer and loss scale of `step` (method csd).
+
+    It runs where the contrastive loss is left out; None where `loss.every` is 1.
+    """
+    if config.train.method != "csd" or config.loss.every == 1:
+        return None
+    joint = EasyDict(plain(config))
+    joint.train.method = "joint"
+    between = CSDTrainOneStep(
+        create_objective(joint, step.objective.net),
+        step.optimizer,
+        loss_scaler=step.scaler,
+        clip_norm=step.clip_norm,
+        ranks=step.ranks,
+    )
+    return between.set_train()
 
 
 def step_state(step: CSDTrainOneStep) -> dict[str, ms.Parameter]:

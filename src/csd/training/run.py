@@ -16,6 +16,7 @@ from csd.training.build import (
     check_settings,
     create_network,
     create_step,
+    create_step_between,
     step_state,
     trained_widths,
 )
@@ -32,6 +33,7 @@ class Run:
     Attributes:
         folder: the run folder; rank 0 alone writes to it.
         widths: the trained widths, the widest first.
+        between: the step that leaves the contrastive loss out, where `loss.every` asks for one.
         state: what decides the next step beside the weights, by its name in a checkpoint.
         store: the training images.
         progress: where the run is; the trainer moves it.
@@ -44,6 +46,7 @@ class Run:
     net: SlimmableSR
     widths: list[float]
     step: CSDTrainOneStep
+    between: CSDTrainOneStep | None
     state: dict[str, ms.Parameter]
     store: Store
     progress: Progress
@@ -92,14 +95,16 @@ def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
         pairs["train"], scale, cache, role="train", lr_patch=config.data.lr_patch, progress=main
     )
     step = create_step(config, net, device)
-    state = step_state(step)
+    state, between = step_state(step), create_step_between(config, step)
     progress = restore_run(checkpoint, config, net, state) if checkpoint else Progress()
     progress = share_run(device, net, state, progress)
     validation = None
     if config.train.validate_every:
         validation = Validation(net, widths, pairs["val"], scale, cache, device)
     folder = Path(config.runtime.output_dir)
-    return Run(config, device, folder, net, widths, step, state, store, progress, validation)
+    return Run(
+        config, device, folder, net, widths, step, between, state, store, progress, validation
+    )
 
 
 def _find_data(config: EasyDict) -> dict[str, list]:
@@ -160,8 +165,10 @@ def _steps(run: Run) -> Iterator[ms.Tensor]:
         else:
             batches = dataset.create_tuple_iterator(num_epochs=1, do_copy=False)
             for number, batch in enumerate(batches, first):
-                # Without negatives the step is one of method joint.
-                yield run.step(*batch[: None if number % every == 0 else 2])
+                if run.between and number % every:
+                    yield run.between(*batch[:2])
+                else:
+                    yield run.step(*batch)
     except RuntimeError:
         if run.store.failure is None:
             raise
