@@ -23,6 +23,17 @@ RGB_MEAN = (0.4488 * 255.0, 0.4371 * 255.0, 0.4040 * 255.0)
 compiled_once = ms.lazy_inline(policy="front")
 
 
+def compile_each(net: nn.Cell) -> None:
+    """Undo `compiled_once` in a network that two training steps share.
+
+    The second step's graph sometimes took a block's graph from the first one (MindSpore 2.8: "The
+    parameters number of the function is 6, but the number of provided arguments is 5").
+    """
+    for _, cell in net.cells_and_names():
+        if hasattr(cell, "_cell_init_args"):
+            del cell._cell_init_args, cell.no_inline
+
+
 def per_channel(values: tuple[float, ...]) -> ms.Tensor:
     """Constants shaped (1, C, 1, 1), float32, that broadcast over images (N, C, H, W)."""
     return ms.Tensor(np.array(values, np.float32).reshape(1, -1, 1, 1))

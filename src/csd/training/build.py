@@ -27,6 +27,7 @@ from csd.nets import (
     extract_student,
     start_as_interpolation,
 )
+from csd.nets.layers import compile_each
 from csd.ops import precision
 from csd.runtime import Runtime
 from csd.training.profile import UNPROFILED
@@ -235,6 +236,7 @@ def create_step_between(config: EasyDict, step: CSDTrainOneStep) -> CSDTrainOneS
     """
     if config.train.method != "csd" or config.loss.every == 1:
         return None
+    compile_each(step.objective.net)
     joint = EasyDict(plain(config))
     joint.train.method = "joint"
     between = CSDTrainOneStep(
