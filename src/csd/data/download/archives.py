@@ -53,6 +53,10 @@ def unpack(archive: Path, folder: Path, members: Sequence[tuple[str, str]]) -> i
         if error.errno is not None:
             raise WorkError(f"cannot unpack {archive.name}: {error.strerror}") from error
         problem = f"{archive.name} is damaged ({error})"  # as bz2 and gzip say it
+    except MemoryError:  # an XZ header may ask for gigabytes
+        problem = f"{archive.name} is refused: unpacking it takes more memory than there is"
+    except Exception as error:  # tarfile and zipfile meet damaged headers with errors of any type
+        problem = f"{archive.name} is damaged ({error or type(error).__name__})"
     archive.unlink(missing_ok=True)
     raise BadArchive(f"{problem}; it was removed")
 

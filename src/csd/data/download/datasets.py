@@ -148,6 +148,9 @@ def download(
     if not item.members:
         target = folder / item.archives[0].name
         _fetch(sources[0][0], target, say, wait)
+        if sources[0][0].digest is None:
+            usual = item.archives[0].url.rsplit("/", 1)[-1]
+            say(f"note: {sources[0][0].url} is not called {usual}: its content was not verified")
         say(f"{target}: ready")
         return set()
     kept: set[Path] = set()

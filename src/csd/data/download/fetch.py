@@ -1,22 +1,26 @@
 """One file over HTTP: resumed where it broke off, its size and digest verified."""
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import json
+import os
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from csd.errors import InputError, WorkError
-from csd.files import new_file, write_new
+from csd.data.download.http import ascii_address, open_url
+from csd.errors import InputError, WorkError, printable
+from csd.files import new_file, read_text, write_new
 
 _BLOCK = 1 << 18
+_SLOWEST = 100  # bytes a second, over `timeout` seconds
 _TRIES = 5  # in a row without a byte of progress
 _BROKEN = (
     http.client.HTTPException,
@@ -48,31 +52,65 @@ def fetch(
     Raises InputError for an address that is none, WorkError when the server refuses, keeps breaking
     off, sends another size than it or we know, or the digest differs (the file is then removed).
     """
-    if not url.lower().startswith(("http://", "https://")):
-        raise InputError(f"'{url}' is no address: it must begin with http:// or https://")
-    if path.exists():
-        with contextlib.suppress(WorkError):
-            _verify(url, path, size, digest)
-            say(f"{path}: already there")
-            return
-    part, tag = _beside(path, ".part"), _beside(path, ".part.json")
+    url, say = ascii_address(url), _plainly(say)
+    if _is_there(url, path, size, digest, say):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if part.is_symlink():
-            part.unlink()
-        most = most if size is None else size
-        _download(url, part, tag, _Sizes(size, most), say, wait, timeout)
-        try:
-            _verify(url, part, size, digest)
-        except WorkError:
-            part.unlink()
-            raise
-        part.replace(path)
-        tag.unlink(missing_ok=True)
+        with _one_at_a_time(path, say):
+            if not _is_there(url, path, size, digest, say):  # another process may have brought it
+                sizes = _Sizes(size, most if size is None else size)
+                _bring(url, path, sizes, digest, say, wait, timeout)
     except urllib.error.URLError as error:
         raise WorkError(f"{url} cannot be fetched: {error}") from error
     except OSError as error:
         raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _plainly(say: Callable[[str], None]) -> Callable[[str], None]:
+    """`say` without control characters: addresses and names come from elsewhere."""
+    return lambda words: say(printable(words))
+
+
+def _is_there(url: str, path: Path, size: int | None, digest: str | None, say) -> bool:
+    if not path.exists():
+        return False
+    with contextlib.suppress(WorkError):
+        _verify(url, path, size, digest)
+        say(f"{path}: already there")
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path, say) -> Iterator[None]:
+    """Only one process downloads into a folder; others wait for it."""
+    handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{path}: another process downloads into this folder; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: go on without
+        yield
+    finally:
+        os.close(handle)
+
+
+def _bring(url, path: Path, sizes: "_Sizes", digest: str | None, say, wait, timeout) -> None:
+    part, tag = _beside(path, ".part"), _beside(path, ".part.json")
+    if part.is_symlink() or (part.exists() and not part.is_file()):
+        part.unlink()
+    _download(url, part, tag, sizes, say, wait, timeout)
+    try:
+        _verify(url, part, sizes.wanted, digest)
+    except WorkError:
+        part.unlink()
+        raise
+    part.replace(path)
+    tag.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -98,10 +136,15 @@ def _download(url, part: Path, tag: Path, sizes: _Sizes, say, wait: float, timeo
                 part.unlink(missing_ok=True)
             elif error.code < 500 and error.code not in (408, 429):
                 raise WorkError(
-                    f"{url}: the server answers {error.code} {error.reason}; give another address "
-                    "with --url"
+                    f"{url}: the server answers {error.code} {_line(error.reason)}; give another "
+                    "address with --url"
                 ) from error
-            reason = reason or f"the server answers {error.code} {error.reason}"
+            reason = reason or f"the server answers {error.code} {_line(error.reason)}"
+        except (ValueError, http.client.InvalidURL) as error:  # UnicodeError is a ValueError
+            raise WorkError(
+                f"{url}: it redirects to an address that is none ({error}); give another address "
+                "with --url"
+            ) from error
         except _BROKEN as error:
             reason = str(getattr(error, "reason", "") or error or type(error).__name__)
         # Further than ever, not than last time: a server may start anew again and again.
@@ -126,7 +169,7 @@ def _continue(url, part: Path, tag: Path, sizes: _Sizes, say, timeout: float) ->
         else:
             request.add_header("Range", f"bytes={have}-")
             request.add_header("If-Range", version)
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with open_url(request, timeout) as answer:
         start, total = _extent(answer)
         if start != have:
             have = 0
@@ -140,8 +183,10 @@ def _continue(url, part: Path, tag: Path, sizes: _Sizes, say, timeout: float) ->
         limit = sizes.most if known is None else known
         with part.open("ab") if have else new_file(part) as file:
             tenth = have * 10 // max(limit, 1)
+            pace = _Pace(url, timeout)
             while block := answer.read1(_BLOCK):
                 have += len(block)
+                pace.add(len(block))
                 if have > limit:
                     part.unlink()
                     raise WorkError(
@@ -155,15 +200,44 @@ def _continue(url, part: Path, tag: Path, sizes: _Sizes, say, timeout: float) ->
     return total
 
 
+def _line(reason: object) -> str:
+    """A reason of urllib or of a server in one short line."""
+    return " ".join(str(reason).split())[:200]
+
+
+class _Pace:
+    """WorkError where a server sends next to nothing: a byte now and then keeps a socket alive."""
+
+    def __init__(self, url: str, seconds: float):
+        self.url, self.seconds = url, seconds
+        self.since, self.bytes = time.monotonic(), 0
+
+    def add(self, count: int) -> None:
+        """Count what has come; checked once in `seconds`."""
+        self.bytes += count
+        spent = time.monotonic() - self.since
+        if spent < self.seconds:
+            return
+        if self.bytes < _SLOWEST * spent:
+            raise WorkError(
+                f"{self.url}: the server sends {self.bytes / spent:.0f} bytes a second, at least "
+                f"{_SLOWEST} are expected; what has come is kept, start again to resume"
+            )
+        self.since, self.bytes = time.monotonic(), 0
+
+
 def _extent(answer) -> tuple[int, int | None]:
     """(first byte, length of the whole file or None) of an answer."""
     if answer.status == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        match = re.fullmatch(
+            r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)",
+            answer.headers.get("Content-Range", ""),
+        )
         if match is None:
             raise ConnectionError("the server does not say which part it sends")
         return int(match[1]), None if match[2] == "*" else int(match[2])
     length = answer.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
 
 def _version(answer) -> str | None:
@@ -174,9 +248,10 @@ def _version(answer) -> str | None:
 
 def _read_tag(tag: Path, url: str) -> str | None:
     try:
-        content = json.loads(tag.read_text())
-        return content["version"] if content["url"] == url else None
-    except (OSError, ValueError, KeyError, TypeError):
+        content = json.loads(read_text(tag))
+        version = content["version"] if content["url"] == url else None
+        return version if isinstance(version, str) and version.isprintable() else None
+    except (InputError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
