@@ -178,11 +178,15 @@ def test_runner_follows_the_weights(mindspore_cpu):
 
 
 @pytest.mark.slow
-def test_tiles_of_a_network_equal_its_whole(mindspore_cpu, picture):
+@pytest.mark.parametrize(
+    ("name", "hyper"),
+    [("edsr", {"n_resblocks": 4, "res_scale": 0.1}), ("msrresnet", {"n_resblocks": 4})],
+)
+def test_tiles_of_a_network_equal_its_whole(mindspore_cpu, picture, name, hyper):
     from csd.inference import make_runner
     from csd.nets import create_model
 
-    net = create_model("edsr", scale=2, n_feats=8, n_resblocks=4, res_scale=0.1)
+    net = create_model(name, scale=2, n_feats=8, **hyper)
     run = make_runner(net)
     whole = restore(run, picture, scale=2)
     # windows of 64 do not cover the 83 columns: neighbours and borders are both exercised
