@@ -1,7 +1,7 @@
 """The stream of training batches: every batch is a pure function of seed, position, step and rank.
 
-Sample i of the stream shows photograph `perm_{i // n}[i % n]`, a new permutation of the n
-photographs in every pass; crop, flips and transposition come from a counter-based hash of (seed,
+Sample i of the stream shows image `perm_{i // n}[i % n]`, a new permutation of the n
+images in every pass; crop, flips and transposition come from a counter-based hash of (seed,
 i). Nothing is drawn from a generator with a state, so a resumed run sees what an uninterrupted one
 would have seen, and two ranks of four see the samples of one rank of eight.
 """
@@ -56,9 +56,9 @@ def _pass_order(count: int, seed: int, number: int) -> np.ndarray:
 
 
 def sample_images(count: int, seed: int, positions: np.ndarray) -> np.ndarray:
-    """Which of `count` photographs the stream shows at `positions`: int64, same shape.
+    """Which of `count` images the stream shows at `positions`: int64, same shape.
 
-    Every pass over `count` consecutive positions shows each photograph once.
+    Every pass over `count` consecutive positions shows each image once.
     """
     passes, places = np.divmod(np.asarray(positions, np.int64), count)
     images = np.empty_like(places)
