@@ -156,8 +156,11 @@ def _check_extent(content: Any) -> None:
 def merge(config: EasyDict, content: dict, where: str) -> EasyDict:
     """Put the sections of `content` over `config`, checking every key and value."""
     for section, keys in content.items():
+        section = str(section)
+        if new := _RENAMED_SECTIONS.get(section):  # one line for all of its keys
+            logging.getLogger(__name__).warning("%s: %s is now called %s", where, section, new)
         for name, value in (keys or {}).items():
-            _assign(config, str(section), str(name), value, where)
+            _assign(config, new or section, str(name), value, where)
     return config
 
 

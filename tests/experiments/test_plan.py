@@ -56,7 +56,8 @@ def test_an_experiment_as_it_was_once_written(tmp_path, caplog):
     assert config.experiment.jobs == 2
     config.experiment.jobs = 1
     assert plain(config) == plain(_config(tmp_path, VARIANTS))
-    assert "lab.recipes is now called experiment.variants" in caplog.text
+    assert "lab is now called experiment" in caplog.text
+    assert "experiment.recipes is now called experiment.variants" in caplog.text
 
 
 @pytest.mark.parametrize(
