@@ -1,1 +1,1 @@
-"""The web page: a photograph in, before and after beside each other, a file to download."""
+"""The web page: an image in, before and after beside each other, a file to download."""

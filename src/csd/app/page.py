@@ -80,14 +80,14 @@ def build_page(session: Session):
     # Every ten minutes, what is older than an hour goes.
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.HTML(
-            f"<h1>Photographs, {up.scale} times larger</h1>"
+            f"<h1>Images, {up.scale} times larger</h1>"
             f"<p>{escape(up.name.upper())} x{up.scale} in {up.engine.name}, for images of "
             f"{limits}. Nothing leaves the machine that serves this page.</p>"
         )
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
                 upload = gr.File(
-                    label="A photograph", file_types=sorted(image_suffixes()), elem_id="upload"
+                    label="An image", file_types=sorted(image_suffixes()), elem_id="upload"
                 )
                 width = gr.Radio(choices, value=choices[0][1], label="Network", elem_id="width")
                 summary = gr.HTML(elem_id="summary")

@@ -1,4 +1,4 @@
-"""What the web page does with a photograph; nothing here knows of the web."""
+"""What the web page does with an image; nothing here knows of the web."""
 
 import shutil
 import tempfile
@@ -34,7 +34,7 @@ _KEPT_RESULTS = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """Two pictures of one size, uint8 (H, W, 3), the file to download, and a line about it."""
+    """Two images of one size, uint8 (H, W, 3), the file to download, and a line about it."""
 
     before: np.ndarray
     after: np.ndarray
@@ -94,7 +94,7 @@ class Session:
         height, width = image_size(path)
         if height * width > self.max_pixels:
             raise InputError(
-                f"this picture has {width} x {height} = {height * width / 1e6:.1f} megapixels; at "
+                f"this image has {width} x {height} = {height * width / 1e6:.1f} megapixels; at "
                 f"most {self.max_pixels / 1e6:g} are taken"
             )
 
@@ -120,7 +120,7 @@ class Session:
         except InputError as error:  # the page's reader knows the file, not our path to it
             raise InputError(str(error).replace(str(path), "this file")) from None
         except MemoryError:
-            raise WorkError("there is not enough memory for this picture") from None
+            raise WorkError("there is not enough memory for this image") from None
 
     def _restore(self, path: Path, width: float, progress: Callable | None) -> Answer:
         up, started = self.upscaler.at_width(width), time.monotonic()
@@ -160,14 +160,14 @@ def _plain(name: str) -> str:
 
 
 def _preview_size(photo: ImageFile) -> tuple[int, int]:
-    """(width, height) of what is shown: the photograph, no side longer than `_PREVIEW_SIDE`."""
+    """(width, height) of what is shown: the image, no side longer than `_PREVIEW_SIDE`."""
     height, width = photo.size
     share = min(1.0, _PREVIEW_SIDE / max(height, width))
     return max(1, round(width * share)), max(1, round(height * share))
 
 
 def _preview(photo: ImageFile, size: tuple[int, int]) -> np.ndarray:
-    """uint8 (H, W, 3) of that size, bicubic, on light grey where the photograph is transparent."""
+    """uint8 (H, W, 3) of that size, bicubic, on light grey where the image is transparent."""
     image = Image.fromarray(as_rgb8(photo))
     if photo.alpha is not None:
         deep = photo.alpha.dtype == np.uint16

@@ -1,4 +1,4 @@
-"""A web page that up-scales photographs: `python tools/app.py --help`."""
+"""A web page that up-scales images: `python tools/app.py --help`."""
 
 import argparse
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from csd.errors import InputError
 from csd.files import hold_folder, remove_stale_folders, temporary_folder
 
-DESCRIPTION = """Serve a web page: drop a photograph, choose the network, compare before and after
+DESCRIPTION = """Serve a web page: drop an image, choose the network, compare before and after
 with a slider, download the result. Only this machine can open it unless --host says otherwise.
 
   python tools/app.py                          the network that comes along
@@ -42,9 +42,7 @@ def parser() -> argparse.ArgumentParser:
         default=2000,
         help="all uploads and results together; the oldest go after an hour (%(default)s)",
     )
-    cli.add_argument(
-        "--max_megapixels", type=float, default=4, help="largest photograph (%(default)s)"
-    )
+    cli.add_argument("--max_megapixels", type=float, default=4, help="largest image (%(default)s)")
     cli.add_argument(
         "--device_target", choices=("auto", "Ascend", "GPU", "CPU"), default="auto", help="auto"
     )

@@ -13,14 +13,14 @@ DESCRIPTION = """PSNR and SSIM of a checkpoint, at every width it was trained at
   python eval.py --ckpt best.ckpt --data_dir DATA --sets Set5,Set14
   python eval.py --model bicubic --data_dir DATA --sets Set5 --scale 4
 
-A set is a name below DATA or DATA/benchmark, or a folder (<Set>/HR, DIV2K, or plain photographs).
+A set is a name below DATA or DATA/benchmark, or a folder (<Set>/HR, DIV2K, or plain images).
 Writes metrics.json, per_image.csv and metrics.md, with several widths a curve of quality against
-speed and size, widths.svg, and with --save_images the pictures, into --output_dir (default:
+speed and size, widths.svg, and with --save_images the upscaled images, into --output_dir (default:
 output/eval). --width also takes widths that were not trained; they are marked."""
 
 
 def _sets(names: Sequence[str], data: EasyDict, scale: int) -> dict:
-    """Label -> photographs; a folder is labelled by its own name."""
+    """Label -> images; a folder is labelled by its own name."""
     from csd.data import benchmark_pairs, check_pair
 
     if not names:

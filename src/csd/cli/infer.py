@@ -1,4 +1,4 @@
-"""Super-resolve photographs: `python infer.py --help`."""
+"""Super-resolve images: `python infer.py --help`."""
 
 import functools
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from csd.config import load_config
 from csd.errors import CSDError, InputError, WorkError
 
-DESCRIPTION = """Up-scale photographs of any size and kind with a trained network.
+DESCRIPTION = """Up-scale images of any size and kind with a trained network.
 
   python infer.py --input photo.jpg                          the network that comes along
   python infer.py --ckpt best.ckpt --input folder --width 1.0 --output_dir out
@@ -21,10 +21,10 @@ applied. --strip leaves EXIF, XMP and resolution out. Tiles are of a fixed size,
 that memory is bounded and a result does not depend on the machine. Files that exist are skipped
 unless --overwrite; a file that cannot be read is named, and the rest go on.
 
---budget_ms N takes, for each photograph by its size, the widest trained width whose network takes
+--budget_ms N takes, for each image by its size, the widest trained width whose network takes
 at most N milliseconds for it, and says which; where none does, the narrowest. How long each width
 takes is measured once on this machine and kept in --cache_dir. The time is the network's, over all
-tiles of the photograph; reading, writing and the first compilation come on top."""
+tiles of the image; reading, writing and the first compilation come on top."""
 
 _MEMORY = "there is not enough memory for it; cut it into smaller images"
 
@@ -179,7 +179,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"note: {printable(options.input)}: {unread}")
     output_dir = Path(config.runtime.output_dir or "output/infer")
     if Path(options.input).is_dir() and real_path(Path(options.input)) == real_path(output_dir):
-        raise InputError("--output_dir is the folder of the photographs; name another one")
+        raise InputError("--output_dir is the folder of the images; name another one")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -207,7 +207,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"error: {named}", file=sys.stderr)
     if not failures:
         return 0
-    summary = f"{len(failures)} of {len(waiting)} photographs could not be restored, see above"
+    summary = f"{len(failures)} of {len(waiting)} images could not be upscaled, see above"
     if len(failures) == len(waiting) and all(isinstance(e, InputError) for e in failures):
         raise InputError(summary)
     raise WorkError(summary)

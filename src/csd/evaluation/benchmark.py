@@ -106,13 +106,13 @@ def validate(
     tile: int | None = None,
     load: Load = load_pair,
 ) -> dict:
-    """Mean PSNR-Y and SSIM-Y of a runner over photographs; what training calls between epochs.
+    """Mean PSNR-Y and SSIM-Y of a runner over images; what training calls between epochs.
 
     Args:
         run: as `make_runner` gives; it follows the weights while they are trained.
-        pairs: the photographs, or whatever else `load(pair, scale)` turns into HR and LR, uint8
+        pairs: the images, or whatever else `load(pair, scale)` turns into HR and LR, uint8
             (H, W, 3); each has a `name`.
-        shard: (rank, ranks): this process takes every `ranks`-th photograph from `rank` on. The
+        shard: (rank, ranks): this process takes every `ranks`-th image from `rank` on. The
             sums and the count let the processes add up theirs and divide.
 
     Returns:
@@ -145,7 +145,7 @@ def evaluate(
     save_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict:
-    """Score every method on every photograph of the sets.
+    """Score every method on every image of the sets.
 
     PSNR and SSIM on Y leave a border of `scale` pixels out, PSNR on RGB (DIV2K's convention) one of
     scale + 6; it is absent for images smaller than that. `ms` is the wall-clock time of a whole
@@ -154,13 +154,13 @@ def evaluate(
     Args:
         model: name and hyper-parameters of the network, None for bicubic alone.
         save_dir: where to write `<Set>/<method>/<name>.png`, and the originals under `HR`.
-        progress: called with the photograph's name before each.
+        progress: called with the image's name before each.
 
     Returns:
         What metrics.json holds (see `csd.evaluation.write_metrics`).
 
     Raises:
-        InputError: names the photograph that cannot be read or scored.
+        InputError: names the image that cannot be read or scored.
     """
     model = model or {"name": "bicubic"}
     runs = [

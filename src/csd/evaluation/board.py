@@ -69,7 +69,7 @@ def _source(mindir: Path) -> Path:
 
 
 def write_inputs(pairs: Sequence[Pair], scale: int, folder: Path) -> None:
-    """Write the small picture of each pair as `folder/<name>.png`."""
+    """Write the small image of each pair as `folder/<name>.png`."""
     for pair in pairs:
         write_png(folder / f"{pair.name}.png", load_pair(pair, scale)[1])
 
@@ -77,7 +77,7 @@ def write_inputs(pairs: Sequence[Pair], scale: int, folder: Path) -> None:
 def score_outputs(
     facts: dict, sets: dict[str, Sequence[Pair]], outputs: dict[str, Path], stats: dict[str, Path]
 ) -> dict:
-    """Score pictures that were restored elsewhere; a row of `csd.evaluation`'s `runs`.
+    """Score images that were upscaled elsewhere; a row of `csd.evaluation`'s `runs`.
 
     Args:
         facts: of the model, see `describe`.
@@ -86,8 +86,8 @@ def score_outputs(
         stats: name -> the JSON file of times that `csd_infer` wrote.
 
     Raises:
-        WorkError: a picture is missing.
-        InputError: a picture has the wrong size.
+        WorkError: an image is missing.
+        InputError: an image has the wrong size.
     """
     row = {"width": facts["width"], "self_ensemble": False, "label": "csd_infer", "sets": {}}
     row["parameters"] = facts.get("parameters")

@@ -1,7 +1,7 @@
 """`--budget_ms`: the widest trained width that upscales an image within a time.
 
 How long the network takes is measured once for each checkpoint, device, tile and number of threads
-on this machine, kept in the cache folder, and read off for the size of each photograph.
+on this machine, kept in the cache folder, and read off for the size of each image.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _VIEWS = 8  # runs of a self-ensemble
 
 @dataclass(frozen=True)
 class Budget:
-    """A time for each photograph, and what the widths of a network take.
+    """A time for each image, and what the widths of a network take.
 
     upscaler: at any width, with the tile and the self-ensemble that are used; table: see
     `measured_table`; milliseconds: of the network alone, all tiles of one image together, on a
@@ -47,7 +47,7 @@ class Budget:
     milliseconds: float
 
     def estimate(self, width: float, size: tuple[int, int]) -> float:
-        """Milliseconds for a photograph of `size` (height, width), by the table.
+        """Milliseconds for an image of `size` (height, width), by the table.
 
         Windows between the measured sizes lie on straight lines between them; smaller ones count
         as the smallest, larger ones in proportion to their pixels.
@@ -64,7 +64,7 @@ class Budget:
         return views * windows * beyond * float(np.interp(window, pixels, times))
 
     def choose(self, size: tuple[int, int]) -> tuple[Upscaler, str]:
-        """The network for a photograph of `size`, and the choice in words.
+        """The network for an image of `size`, and the choice in words.
 
         The widest width whose estimate fits; where none does, the narrowest.
         """
@@ -91,7 +91,7 @@ def open_budget(
     cache_dir: str | Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Budget:
-    """The budget for photographs that `upscaler`, opened from `ckpt`, restores.
+    """The budget for images that `upscaler`, opened from `ckpt`, upscales.
 
     Raises InputError for an exported file, which holds one width.
     """

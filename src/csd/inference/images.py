@@ -70,7 +70,7 @@ def upscale_strips(
         most = MAX_OUTPUT_PIXELS // scale**2 // 1_000_000
         raise InputError(
             f"{height * width // 1_000_000} megapixels are too many to up-scale by {scale}; "
-            f"cut it into pictures of at most {most}"
+            f"cut it into images of at most {most}"
         )
     grey, deep = photo.pixels.ndim == 2, photo.pixels.dtype == np.uint16
     lr = photo.pixels if photo.alpha is None else fill_transparent(photo.pixels, photo.alpha)

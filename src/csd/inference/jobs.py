@@ -1,4 +1,4 @@
-"""Which photographs an `--input` names, and what their outputs are called."""
+"""Which images an `--input` names, and what their outputs are called."""
 
 import glob
 import itertools
@@ -16,7 +16,7 @@ _MAX_NAME_BYTES = 255  # of a file name on Linux
 
 @dataclass(frozen=True)
 class Job:
-    """One photograph and where its results go; `compare` is None unless asked for."""
+    """One image and where its results go; `compare` is None unless asked for."""
 
     source: Path
     output: Path
@@ -61,8 +61,7 @@ def find_images(wanted: str) -> list[Path]:
     found = [p for p in found if p.is_file() and not p.name.startswith(".")]
     if not found:
         raise InputError(
-            f"--input {printable(wanted)}: no such photograph, folder or pattern; "
-            "put patterns in quotes"
+            f"--input {printable(wanted)}: no such image, folder or pattern; put patterns in quotes"
         )
     return found
 

@@ -92,7 +92,7 @@ def _view_runners(
 
     Where the network averages over the whole image and a window is less, the averages come from a
     copy of the image shrunk to a window's pixels: one tile's work for each view. Measured on an
-    RCAN trained for 150 steps, tiles of 192, photographs of 600 x 800, against one pass over the
+    RCAN trained for 150 steps, tiles of 192, images of 600 x 800, against one pass over the
     whole: 86 to 95 dB, with each tile's own averages 52 to 54 dB.
     """
     views = _VIEWS if self_ensemble else _VIEWS[:1]
