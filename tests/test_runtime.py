@@ -117,3 +117,15 @@ def test_data_in_the_home_of_nobody(homeless):
 
     with pytest.raises(InputError, match=r"~/images does not exist"):
         find_pairs("~/images", 2)
+
+
+def test_the_cpu_is_chosen_without_mindspore_where_there_is_nothing_else(tmp_path):
+    assert runtime.choose_without_mindspore("CPU", tmp_path) == "CPU"
+    assert runtime.choose_without_mindspore("auto", tmp_path) == "CPU"
+    assert runtime.choose_without_mindspore("Ascend", tmp_path) is None
+    (tmp_path / "nvidiactl").touch()  # a driver without a card
+    assert runtime.choose_without_mindspore("auto", tmp_path) == "CPU"
+    for node in ("davinci0", "nvidia0"):
+        (tmp_path / node).touch()
+        assert runtime.choose_without_mindspore("auto", tmp_path) is None
+        (tmp_path / node).unlink()

@@ -195,7 +195,7 @@ def available_devices() -> list[str]:
     return [*found, "CPU"]
 
 
-def choose_without_mindspore(wanted: str) -> str | None:
+def choose_without_mindspore(wanted: str, nodes: Path = Path("/dev")) -> str | None:
     """The device "CPU" where that is certain without MindSpore, else None.
 
     It is certain where the CPU is wanted, or the machine has no other device. Importing MindSpore
@@ -203,8 +203,8 @@ def choose_without_mindspore(wanted: str) -> str | None:
     """
     if wanted == "CPU":
         return "CPU"
-    nodes = ("davinci*", "nvidia[0-9]*", "dxg")
-    if wanted == "auto" and not any(any(Path("/dev").glob(name)) for name in nodes):
+    names = ("davinci*", "nvidia[0-9]*", "dxg")
+    if wanted == "auto" and not any(any(nodes.glob(name)) for name in names):
         return "CPU"
     return None
 
