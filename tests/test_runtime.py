@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from csd.errors import InputError, WorkError, run_main
-from csd.runtime import choose_device, default_cache_dir, onednn_isa_guard
+from csd.runtime import (
+    choose_device,
+    choose_without_mindspore,
+    default_cache_dir,
+    onednn_isa_guard,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -120,12 +125,12 @@ def test_data_in_the_home_of_nobody(homeless):
 
 
 def test_the_cpu_is_chosen_without_mindspore_where_there_is_nothing_else(tmp_path):
-    assert runtime.choose_without_mindspore("CPU", tmp_path) == "CPU"
-    assert runtime.choose_without_mindspore("auto", tmp_path) == "CPU"
-    assert runtime.choose_without_mindspore("Ascend", tmp_path) is None
+    assert choose_without_mindspore("CPU", tmp_path) == "CPU"
+    assert choose_without_mindspore("auto", tmp_path) == "CPU"
+    assert choose_without_mindspore("Ascend", tmp_path) is None
     (tmp_path / "nvidiactl").touch()  # a driver without a card
-    assert runtime.choose_without_mindspore("auto", tmp_path) == "CPU"
+    assert choose_without_mindspore("auto", tmp_path) == "CPU"
     for node in ("davinci0", "nvidia0"):
         (tmp_path / node).touch()
-        assert runtime.choose_without_mindspore("auto", tmp_path) is None
+        assert choose_without_mindspore("auto", tmp_path) is None
         (tmp_path / node).unlink()
