@@ -144,7 +144,8 @@ def test_every_program_takes_the_file(make_ckpt, images, tmp_path, capsys):
     argv = ["--ckpt", path, "--data_dir", images.parent, "--sets", images.name]
     assert run_main(evaluate.main, [*map(str, argv), "--output_dir", str(tmp_path / "eval")]) == 0
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert any(run.get("width") == 0.25 for run in metrics["runs"])
+    (run,) = (run for run in metrics["runs"] if run["width"] is not None)
+    assert (run["width"], run["precision"], run["label"]) == (0.25, "int8", "width_0.25_int8")
 
 
 @pytest.mark.slow

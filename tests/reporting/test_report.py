@@ -206,3 +206,23 @@ def test_page_in_a_browser(runs, tmp_path, browser, show, shoot, width, height):
             assert np.asarray(picture.convert("L")).std() > 5
     assert means["light"] > 150 > means["dark"]
     assert browser.get_log("browser") == []
+
+
+def test_int8_is_a_point_of_its_own(small_set, tmp_path):
+    pairs = {"Tiny": benchmark_pairs(small_set, "Tiny", 2)}
+    for name, precision, enlarge in (
+        ("student", "float32", lambda lr: imresize_bicubic(lr, 2)),
+        ("quantised", "int8", lambda lr: imresize_bicubic(lr // 4 * 4, 2)),
+    ):
+        facts = {"parameters": 300, "precision": precision}
+        method = Method(0.25, enlarge, facts=facts)
+        assert method.label == "width_0.25" + ("_int8" if precision == "int8" else "")
+        result = evaluate([bicubic_method(2), method], pairs, 2, model={"name": "edsr"})
+        write_metrics(tmp_path / name, result)
+    loaded = [load_run(tmp_path / name) for name in ("student", "quantised")]
+    write_report(tmp_path / "report.html", loaded)
+    text = "\n".join(Page((tmp_path / "report.html").read_text()).words)
+    for chart in ("quality against size", "quality against time"):
+        part = text[text.index(chart) :]
+        assert "student: width 0.25" in part and "quantised: width 0.25 int8" in part
+    assert "width 0.25 int8" in (tmp_path / "quantised" / "metrics.md").read_text()

@@ -34,10 +34,12 @@ class Method:
 
     @property
     def label(self) -> str:
-        """Name in tables and of folders: `bicubic`, `width_0.25`, `width_0.25_ensemble`."""
+        """Name in tables and of folders: `bicubic`, `width_0.25`, `width_0.25_int8_ensemble`."""
         if self.width is None:
             return "bicubic"
-        return f"width_{self.width}" + ("_ensemble" if self.self_ensemble else "")
+        precision = self.facts.get("precision", "float32")
+        name = f"width_{self.width}" + (f"_{precision}" if precision != "float32" else "")
+        return name + ("_ensemble" if self.self_ensemble else "")
 
 
 def bicubic_method(scale: int, kernel: str = "matlab") -> Method:
@@ -63,6 +65,7 @@ def network_methods(
             **_cost(at_width),
             "trained": width in upscaler.widths,
             "engine": upscaler.engine.name,
+            "precision": upscaler.precision,
         }
         for ensemble in (False, True) if self_ensemble else (False,):
             enlarge = _enlarge(replace(at_width, self_ensemble=ensemble))

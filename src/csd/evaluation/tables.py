@@ -37,7 +37,8 @@ def write_metrics(output_dir: str | Path, metrics: dict) -> None:
 
     metrics.json: {"model", "hyper", "scale", "ckpt", "runs": [{"width" (null: bicubic),
     "self_ensemble", "label", "parameters", "multiply_adds", "trained" (false: a width that the
-    checkpoint can be cut to and that no training step has seen), "engine", "sets": {name:
+    checkpoint can be cut to and that no training step has seen), "engine", "precision"
+    ("float32", "int8"), "sets": {name:
     {"psnr_y" (dB), "ssim_y", "psnr_rgb" (dB), "ms_per_image", "images": {name: {"psnr_y",
     "ssim_y", "psnr_rgb", "ms"}}}}}]}; an infinite PSNR is the string "inf".
     """
@@ -63,7 +64,12 @@ _RUN = table(
         "label": text(),
         "sets": mapping(_SET),
     },
-    {"parameters": optional(number(0)), "multiply_adds": optional(number(0)), "trained": boolean},
+    {
+        "parameters": optional(number(0)),
+        "multiply_adds": optional(number(0)),
+        "trained": boolean,
+        "precision": text(20),
+    },
 )
 _METRICS = table(
     {"model": text(), "scale": integer(1, 16), "runs": array(_RUN, 1, 1000)},
@@ -116,10 +122,13 @@ def _per_image_csv(metrics: dict) -> str:
 
 
 def display_name(run: dict) -> str:
-    """A run's name for people: `bicubic`, `width 0.25`, with a plus sign for self-ensemble."""
+    """A run's name for people: `bicubic`, `width 0.25 int8`, with a plus sign for self-ensemble."""
     if run["width"] is None:
         return "bicubic"
-    name = f"width {run['width']}" + ("+" if run["self_ensemble"] else "")
+    name = f"width {run['width']}"
+    if run.get("precision", "float32") != "float32":
+        name += f" {run['precision']}"
+    name += "+" if run["self_ensemble"] else ""
     return name if run.get("trained", True) else f"{name} (not trained)"
 
 

@@ -31,7 +31,12 @@ _FACTS = table(
         "output": _TENSOR,
         "receptive_field": table({"whole_image": boolean}, {"radius": number(0, 1e6)}),
     },
-    {"parameters": optional(integer(0)), DIGEST: text(64), WEIGHTS_DIGEST: text(64)},
+    {
+        "parameters": optional(integer(0)),
+        "precision": text(20),
+        DIGEST: text(64),
+        WEIGHTS_DIGEST: text(64),
+    },
 )
 
 

@@ -216,6 +216,7 @@ def _open_exported(path: Path, width: float | None, machine: Machine) -> Upscale
         return Upscaler(
             _as_described(engine, path, facts["scale"]), facts["architecture"], facts["scale"],
             made_at, (made_at,), size=size, whole_image=facts["receptive_field"]["whole_image"],
+            precision=facts.get("precision", "float32"),
         )  # fmt: skip
 
     return _first_that_works(machine.order(path.suffix.lower()), machine, attempt)

@@ -38,6 +38,7 @@ class Upscaler:
     tile: side of the tiles in LR pixels; 0: the whole image at once; None: as `tile_for` says.
     overlap: context around a tile, LR pixels.
     self_ensemble: mean over the eight flips and transpositions, eight times the work.
+    precision: "float32", or "int8" for an exported file that was quantised.
     """
 
     engine: Engine
@@ -51,6 +52,7 @@ class Upscaler:
     tile: int | None = None
     overlap: int = DEFAULT_OVERLAP
     self_ensemble: bool = False
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
