@@ -4,7 +4,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 
 from csd.errors import InputError, WorkError
@@ -12,7 +11,7 @@ from csd.export.calibration import Calibration, as_input, fitted, read_calibrati
 from csd.export.dense import dense_network
 from csd.export.description import WEIGHTS_DIGEST, sha256_of
 from csd.export.exporter import Exported, describe, end_names, export_network, open_checkpoint
-from csd.export.graph import free_sizes, import_onnx
+from csd.export.graph import export_any_size
 from csd.export.quantize import (
     Judgement,
     Quality,
@@ -25,7 +24,7 @@ from csd.export.quantize import (
 )
 from csd.export.sizes import parse_sizes
 from csd.files import temporary_folder
-from csd.nets import SlimmableSR, check_width
+from csd.nets import check_width
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ def export_openvino(
     check_width(net, width)
     images = read_calibration(calibration, net.scale)
     dense = dense_network(net, width)
-    onnx = _onnx(dense)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = export_any_size(dense, Path(folder) / "network").read_bytes()
     float32 = compiled(onnx)
     target = Path(output_dir) / f"{net.name}_x{net.scale}_w{width:g}_int8.xml"
 
@@ -87,18 +87,6 @@ def export_openvino(
         max_drop,
     )
     return Quantised(target, net.name, net.scale, width, judgement)
-
-
-def _onnx(dense: SlimmableSR) -> bytes:
-    """A dense network as an ONNX file that takes images of any size."""
-    onnx = import_onnx()
-    with tempfile.TemporaryDirectory() as folder:
-        stem = Path(folder) / "network"
-        example = ms.Tensor(np.zeros((1, 3, 24, 32), np.float32))
-        ms.export(dense, example, file_name=str(stem), file_format="ONNX")
-        made = onnx.load(f"{stem}.onnx")
-    free_sizes(made)
-    return made.SerializeToString()
 
 
 def export_ascend(
