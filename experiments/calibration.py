@@ -32,7 +32,7 @@ def time_steps(budget_ms: float, ms_per_step: float, epochs: int) -> int:
 def calibrate(file: Path, config: EasyDict, folders: Mapping[str, Sequence[Path]]) -> dict:
     """Milliseconds per step and equal-time steps of every variant that has finished runs.
 
-    What the file holds already stays as it is, so that a call that goes on uses the same numbers.
+    What the file holds already stays as it is, so that a resumed call uses the same numbers.
 
     Args:
         file: calibration.json, which is read where it exists, and written.

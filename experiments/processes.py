@@ -26,7 +26,7 @@ class Stopped(CSDError):
     """The experiment was asked to stop; what its runs have trained is saved."""
 
     def __init__(self, signum: int):
-        super().__init__("stopped; the same command goes on from here")
+        super().__init__("stopped; the same command resumes from here")
         self.exit_code = 128 + signum
 
 

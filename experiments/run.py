@@ -37,7 +37,7 @@ class Programs:
 
 
 def run_experiment(config: EasyDict, programs: Programs, command: str = "") -> Path:
-    """Train, evaluate and compare what `config` says; go on where an earlier call stopped.
+    """Train, evaluate and compare what `config` says; resume where an earlier call stopped.
 
     Args:
         command: how the reader of the report can do the same; only printed there.
@@ -195,7 +195,7 @@ class _Experiment:
         return f"about {_duration(left)} left, until {end}" if rest else "that was the last"
 
     def calibrated_runs(self) -> list[Run]:
-        """The runs of equal time, once the runs of equal steps have told how fast they are."""
+        """The runs of equal time, once the runs of equal steps have shown how fast they are."""
         folders = {
             variant: [
                 self.run_folder(run)

@@ -165,7 +165,7 @@ def test_interrupted_and_killed_it_goes_on(experiment, pictures, tmp_path):
         assert program.wait(60) == code
         if signum == signal.SIGINT:
             said = (tmp_path / "said.txt").read_text()
-            assert "error: stopped; the same command goes on from here" in said
+            assert "error: stopped; the same command resumes from here" in said
             assert "Traceback" not in said
         reached = _trained(run)
     # what the killed experiment had started ends by itself; until then the folder is taken
