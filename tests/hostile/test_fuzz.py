@@ -45,7 +45,7 @@ def tree(folder):
 def hold(main, argv, folder):
     """Run a program with `folder` as its working folder and `folder/out` for its output."""
     before, memory = tree(folder), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    here, printed, started = Path.cwd(), io.StringIO(), time.monotonic()
+    here, printed, started = Path.cwd(), io.StringIO(), time.process_time()
     os.chdir(folder)
     try:
         with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -61,7 +61,7 @@ def hold(main, argv, folder):
     failures = [line for line in words.splitlines() if line.startswith("error: ")]
     assert code == 0 or failures or "usage: " in words
     assert all(len(line) < 2000 + len(str(folder)) for line in failures)
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20  # of this process: others may load the machine
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 2 << 20  # KiB
     assert tree(folder) == before
     return code
