@@ -176,7 +176,7 @@ def test_one_bad_file_among_many(infer, ckpt, photos, tmp_path, capsys):
     assert infer(*call, "--output_dir", tmp_path / "out") == 1
     assert tree(tmp_path / "out") == ["one.png", "two.png"]
     error = capsys.readouterr().err
-    assert "bad.png" in error and "1 of 3 photographs" in error
+    assert "bad.png" in error and "1 of 3 images" in error
 
 
 def test_wrong_usage_is_one_sentence(infer, ckpt, photos, tmp_path, capsys):
