@@ -294,7 +294,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "", text, "checkpoint, or exported .mindir, .onnx, .xml; else the shipped one", (INFER,)
         ),
         "scale": Key(
-            None, optional(scale_factor), "of the shipped checkpoint: 2 or 4 (4)", (INFER,)
+            None, optional(scale_factor), "of the shipped checkpoint: 2, 3 or 4 (4)", (INFER,)
         ),
         "input": Key("", text, "image, folder or glob", (INFER,)),
         "width": Key(None, optional(_width), "else the narrowest trained width", (INFER,)),

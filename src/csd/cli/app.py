@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument(
         "--ckpt", default="", help="checkpoint, .mindir, .onnx or .xml; else the shipped one"
     )
-    cli.add_argument("--scale", type=int, choices=(2, 4), help="of the shipped checkpoint (4)")
+    cli.add_argument("--scale", type=int, choices=(2, 3, 4), help="of the shipped checkpoint (4)")
     cli.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     cli.add_argument("--port", type=int, default=7860, help="%(default)s; 0: any free one")
     cli.add_argument("--max_mb", type=float, default=20, help="largest upload (%(default)s)")

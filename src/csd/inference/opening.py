@@ -16,7 +16,7 @@ from csd.inference.engines.graphs import Graph, open_graph
 from csd.inference.upscaler import Upscaler
 
 EXPORTED_SUFFIXES = (".mindir", ".onnx", ".xml")
-SHIPPED_SCALES = (2, 4)
+SHIPPED_SCALES = (2, 3, 4)
 
 _AT_ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "mindspore": "MindSpore"}
 

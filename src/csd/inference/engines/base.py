@@ -36,6 +36,9 @@ class Engine:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         return self.run(x)
 
+    def __str__(self) -> str:
+        return self.name
+
 
 def graph_engine(name: str, compiled: Compiled, means: tuple[int, int] | None = None) -> Engine:
     """An engine of a compiled graph whose image input is `x`; `means`: as in `Graph`."""
