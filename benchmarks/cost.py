@@ -1,11 +1,11 @@
-"""What a recipe costs: multiply-adds of a training step and of the whole run. Nothing is trained.
+"""What a config costs: multiply-adds of a training step and of the whole run. Nothing is trained.
 
-    python benchmarks/cost.py [RECIPE.yaml ...] [--tflops N | --memory]
+    python benchmarks/cost.py [CONFIG.yaml ...] [--tflops N | --memory]
 
 Convolutions only, as everywhere in this field; they are nearly all of the arithmetic. A trained
 network counts three times, forward, and backward to its inputs and to its weights; the VGG encoder
 once for the teacher's images and the negatives, and twice for a student's, whose gradient passes
-through it. Validation is not counted. Without recipes: the paper's.
+through it. Validation is not counted. Without configs: the paper's.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def encoder_multiply_adds(encoder, side: int) -> int:
 
 
 def step_multiply_adds(config) -> tuple[int, int]:
-    """(trained networks, VGG encoder): multiply-adds of one step of a recipe on one device."""
+    """(trained networks, VGG encoder): multiply-adds of one step of a config on one device."""
     from csd.config import model_hyper
     from csd.evaluation import multiply_adds
     from csd.nets import VGG_LAYERS, VGGEncoder, create_model
@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="cost.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recipes", nargs="*", type=Path, metavar="RECIPE.yaml")
+    parser.add_argument("configs", nargs="*", type=Path, metavar="CONFIG.yaml")
     parser.add_argument(
         "--tflops", type=float, default=50.0, help="what all devices sustain together, 10^12/s (50)"
     )
@@ -126,14 +126,14 @@ def main(argv: Sequence[str]) -> int:
     )
     args = parser.parse_args(argv)
     os.environ.setdefault("GLOG_v", "3")
-    files = args.recipes or sorted((ROOT / "configs").glob("paper_*.yaml"))
+    files = args.configs or sorted((ROOT / "configs").glob("paper_*.yaml"))
     if args.memory:
-        print("| recipe | activations at auto, GiB | at O2, GiB |\n|---|--:|--:|")
+        print("| config | activations at auto, GiB | at O2, GiB |\n|---|--:|--:|")
         for file in files:
             print(memory_row(file), flush=True)
         return 0
     print(
-        "| recipe | networks, 10^12 a step | VGG, 10^12 | step, 10^12 | steps | run, 10^18 "
+        "| config | networks, 10^12 a step | VGG, 10^12 | step, 10^12 | steps | run, 10^18 "
         f"| days at {args.tflops:g} TFLOP/s |\n|---|--:|--:|--:|--:|--:|--:|"
     )
     for file in files:

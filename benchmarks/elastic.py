@@ -20,7 +20,7 @@ from csd.config import TRAIN, load_config
 from csd.errors import InputError, WorkError, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
-RECIPE = ROOT / "configs" / "cpu_edsr_x2_elastic.yaml"
+CONFIG = ROOT / "configs" / "cpu_edsr_x2_elastic.yaml"
 
 
 def make_step(config):
@@ -128,9 +128,9 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="elastic.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", default=str(RECIPE), help="recipe (default: %(default)s)")
+    parser.add_argument("--config", default=str(CONFIG), help="config (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=15, help="timed steps of each process")
-    parser.epilog = "Other words are keys of the recipe: --data.lr_patch=24."
+    parser.epilog = "Other words are keys of the config: --data.lr_patch=24."
     args, rest = parser.parse_known_args(argv)
     if args.steps < 1:
         raise InputError("--steps must be at least 1")

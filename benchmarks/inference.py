@@ -29,11 +29,11 @@ ENGINES = (
     "MindSpore", "PyTorch", "PyTorch channels_last", "ONNX Runtime", "OpenVINO", "csd",
     "OpenVINO int8", "csd_infer",
 )  # fmt: skip
-WARM = 1  # pictures before the clock counts
+WARM = 1  # images before the clock counts
 
 
 def prepare(folder: Path, args: argparse.Namespace) -> dict:
-    """Write each width as MINDIR (also lowered), ONNX and plain weights, and the photograph.
+    """Write each width as MINDIR (also lowered), ONNX and plain weights, and the image.
 
     Returns what the table says of the network.
     """
@@ -48,7 +48,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
     from csd.export.exporter import export_network
     from csd.export.lower import lower_mindir
     from csd.export.sizes import parse_sizes
-    from csd.export.verify import photograph
+    from csd.export.verify import sample_image
     from csd.inference import shipped_checkpoint
     from csd.nets import extract_student
 
@@ -68,7 +68,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> dict:
         np.savez(part / "weights.npz", **network_state(extract_student(net, width)))
         out = tuple(net.scale * side for side in size)
         (part / "multiply_adds").write_text(str(multiply_adds(net, width, out)))
-    pixels = photograph(size)[0].transpose(1, 2, 0).astype(np.uint8)
+    pixels = sample_image(size)[0].transpose(1, 2, 0).astype(np.uint8)
     for i in range(WARM + args.runs):
         write_png(folder / "photos" / f"{i:02}.png", pixels)
     return net.describe()
@@ -155,8 +155,8 @@ def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: 
         called = time.perf_counter()
         output = run(image)
         returned = time.perf_counter()
-        restored = ImageFile(to_uint8(output[0].transpose(1, 2, 0)))
-        write_image_file(part / "out" / photo.name, restored)
+        upscaled = ImageFile(to_uint8(output[0].transpose(1, 2, 0)))
+        write_image_file(part / "out" / photo.name, upscaled)
         alone.append(1000 * (returned - called))
         whole.append(1000 * (time.perf_counter() - start))
     expected = part / "expected.npy"
@@ -205,7 +205,7 @@ def table(
     widest = f"{max(args.widths):g}"
     lines = [
         f"{hyper}; input {args.size} (height x width), {args.threads} CPU threads; best of "
-        f"{args.rounds} rounds, each the median of {args.runs} pictures.",
+        f"{args.rounds} rounds, each the median of {args.runs} images.",
         "",
         f"| runtime | width | ms per image | speed-up over {widest} | with files, ms | "
         f"speed-up over {widest} | all rounds, ms | largest difference, of 255 |",
@@ -240,14 +240,14 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--ckpt", help="an EDSR (the x4 that comes along)")
     parser.add_argument("--widths", type=widths, default="1.0,0.5,0.25", help="1.0,0.5,0.25")
-    parser.add_argument("--size", default="320x480", help="of the photograph, HxW (320x480)")
+    parser.add_argument("--size", default="320x480", help="of the image, HxW (320x480)")
     parser.add_argument("--int8", nargs="*", default=[], help="OpenVINO files of export.py, .xml")
     parser.add_argument("--program", default=str(ROOT / "ascend310_infer/build/csd_infer"))
     parser.add_argument(
         "--threads", type=int, default=os.environ.get("OMP_NUM_THREADS") or os.cpu_count()
     )
     parser.add_argument("--rounds", type=int, default=3, help="processes of each engine (3)")
-    parser.add_argument("--runs", type=int, default=5, help="pictures in each (5)")
+    parser.add_argument("--runs", type=int, default=5, help="images in each (5)")
     parser.add_argument("--output", default=str(ROOT / "benchmarks/inference.md"))
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)  # name, width, folder
     args = parser.parse_args(argv)

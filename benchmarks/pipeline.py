@@ -84,7 +84,7 @@ def speed_table(args, scratch: Path) -> str:
 
 
 def generate(folder: Path, count: int, width: int, height: int) -> Path:
-    """Photographs of scikit-image, each cut and enlarged differently, with a little noise."""
+    """Images of scikit-image, each cut and enlarged differently, with a little noise."""
     import cv2
     import numpy as np
     from skimage import data

@@ -81,7 +81,7 @@ def words(settings: dict) -> list[str]:
 
 
 def child(settings: Sequence[str], started: float, steps: int, output: str, vgg: bool) -> None:
-    """Run a recipe's own step on random patches and write what it took, as JSON.
+    """Run a config's own step on random patches and write what it took, as JSON.
 
     Args:
         settings: the command line of train.py.

@@ -1,6 +1,6 @@
 """How near tiles come to the whole image: `python benchmarks/tiles.py CKPT PHOTO [PHOTO ...]`.
 
-Every photograph is restored in one pass and in tiles of the default size and overlap, in floating
+Every image is upscaled in one pass and in tiles of the default size and overlap, in floating
 point; the table gives the PSNR of the tiles against the one pass, the largest difference (of 255),
 and both times. Of a network with channel attention there is a second row of tiles that know their
 own averages only, as those of an exported file do.
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     from csd import runtime
     from csd.checkpoints import load_network
     from csd.data import read_image
-    from csd.inference import DEFAULT_TILE, make_runner, restore
+    from csd.inference import DEFAULT_TILE, make_runner, upscale
 
     runtime.setup("CPU", seed=1)
     net, _ = load_network(options.ckpt)
@@ -40,10 +40,10 @@ def main(argv: Sequence[str]) -> int:
 
     def timed(runner, image, tile):
         start = time.perf_counter()
-        result = restore(runner, image, scale=net.scale, tile=tile, dtype=np.float32)
+        result = upscale(runner, image, scale=net.scale, tile=tile, dtype=np.float32)
         return result, time.perf_counter() - start
 
-    print("| network | photograph | PSNR, dB | largest | tiles, s | whole, s |")
+    print("| network | image | PSNR, dB | largest | tiles, s | whole, s |")
     print("|---|---|---:|---:|---:|---:|")
     tile = options.tile or DEFAULT_TILE
     for path in options.photos:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
         height, width = image.shape[:2]
         for name, runner in kinds.items():
             for size in (tile, None):
-                restore(runner, image, scale=net.scale, tile=size)  # compiles
+                upscale(runner, image, scale=net.scale, tile=size)  # compiles
             whole, seconds = timed(runner, image, None)
             tiled, in_tiles = timed(runner, image, tile)
             with np.errstate(divide="ignore"):

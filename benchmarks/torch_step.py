@@ -4,7 +4,7 @@
 the negatives, and the (K, B, C, H, W) tensor of their differences, layer by layer; teacher and
 negatives run under no_grad. `CarefulStep` is what a user writes who has seen its profile: one
 negative after the other, signs kept as int8 for a gradient by hand, Adam as one fused kernel.
-`StudentStep` is the narrow student alone, by L1, in channels_last.
+`StudentStep` is the student alone, by L1, in channels_last.
 """
 
 import numpy as np

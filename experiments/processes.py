@@ -77,7 +77,7 @@ def run_jobs(
 
     The processes keep the file descriptors `held` open, such as that of a lock.
     `after(job, exit code, seconds)` is called as each ends, with the code of the first command
-    that failed, or 0. When anything is raised, Stopped above all, the running ones are told to
+    that failed, or 0. When anything is raised, Stopped above all, the running ones are asked to
     save and end, and are waited for.
     """
     waiting, running, free = deque(jobs), [], list(parts)

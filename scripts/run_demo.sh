@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole way on two processor cores: photographs in; a teacher and its student trained; a table,
-# pictures, a MINDIR file that runs, and output/demo/report.html out.
+# The whole way on two processor cores: images in; a teacher and its student trained; a table,
+# images, a MINDIR file that runs, and output/demo/report.html out.
 # Usage: bash scripts/run_demo.sh [--steps N] [--output_dir DIR]
 #   --steps N         CSD steps (default 320); the teacher gets 8/3 as many
 #   --output_dir DIR  default output/demo; what an earlier run left there is replaced
@@ -50,7 +50,7 @@ done
 mkdir -p "$output"
 train=(--data_dir "$output/photos/train" --val_dir "$output/photos/test" --cache_dir "$output/cache")
 
-say "photographs"
+say "images"
 "$python" tools/demo_photos.py --output_dir "$output/photos"
 
 say "teacher"
@@ -62,7 +62,7 @@ say "contrastive self-distillation"
   --teacher "$output/teacher/last.ckpt" --output_dir "$output/csd" \
   --train.steps_per_epoch=$((steps / 4))
 
-say "evaluation on held-out photographs"
+say "evaluation on held-out images"
 "$python" eval.py --ckpt "$output/csd/last.ckpt" --data_dir "$output/photos" --sets test \
   --save_images --output_dir "$output/eval" --cache_dir "$output/cache"
 
@@ -70,12 +70,12 @@ say "export of the student"
 "$python" export.py --ckpt "$output/csd/last.ckpt" --file_format MINDIR \
   --output_dir "$output/export"
 
-say "the exported file on a photograph"
+say "the exported file on an image"
 "$python" infer.py --ckpt "$(echo "$output"/export/*.mindir)" \
   --input "$output/photos/test/HR/rocket.png" --output_dir "$output/infer"
 
 say "report"
 "$python" tools/report.py "$output/csd" "$output/teacher" "$output/eval" \
-  --output "$output/report.html" --title "CSD demo: x2 on held-out photographs"
+  --output "$output/report.html" --title "CSD demo: x2 on held-out images"
 
 say "done: open $output/report.html"

@@ -1,4 +1,4 @@
-"""What tests share: quiet MindSpore on the CPU, reference files, photographs where present."""
+"""What tests share: quiet MindSpore on the CPU, reference files, images where present."""
 
 import base64
 import os
@@ -25,7 +25,7 @@ def shared_data() -> Path:
     """Folder with `benchmark/` and `photos/`; CSD_TEST_DATA names another one."""
     folder = Path(os.environ.get("CSD_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no benchmark photographs at {folder}; set CSD_TEST_DATA to their folder")
+        pytest.skip(f"no benchmark images at {folder}; set CSD_TEST_DATA to their folder")
     return folder
 
 
@@ -101,8 +101,8 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture(scope="session")
-def picture() -> np.ndarray:
-    """A smooth picture with edges, uint8 (61, 83, 3)."""
+def sample_image() -> np.ndarray:
+    """A smooth image with edges, uint8 (61, 83, 3)."""
     y, x = np.mgrid[0:61, 0:83]
     waves = np.stack([np.sin(x / 5) * 90, np.cos(y / 7) * 90, np.sin((x + y) / 9) * 90], axis=2)
     waves[20:40, 30:60] *= -1
@@ -110,10 +110,10 @@ def picture() -> np.ndarray:
 
 
 @pytest.fixture
-def small_set(tmp_path, picture):
-    """`data/Tiny` with two HR photographs and no LR: a data_dir for eval.py."""
+def small_set(tmp_path, sample_image):
+    """`data/Tiny` with two HR images and no LR: a data_dir for eval.py."""
     folder = tmp_path / "data" / "Tiny" / "HR"
     folder.mkdir(parents=True)
-    Image.fromarray(picture).save(folder / "one.png")
-    Image.fromarray(np.ascontiguousarray(picture[:50, ::-1])).save(folder / "two.png")
+    Image.fromarray(sample_image).save(folder / "one.png")
+    Image.fromarray(np.ascontiguousarray(sample_image[:50, ::-1])).save(folder / "two.png")
     return tmp_path / "data"

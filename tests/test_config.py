@@ -11,9 +11,9 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def test_later_wins(tmp_path):
-    recipe = tmp_path / "r.yaml"
-    recipe.write_text("model: {scale: 3, n_feats: 32}\ntrain: {widths: [0.5, 0.25]}\n")
-    argv = ["--config", str(recipe), "--scale", "2", "--optim.lr=3e-4", "--train.epochs", "7"]
+    config_file = tmp_path / "r.yaml"
+    config_file.write_text("model: {scale: 3, n_feats: 32}\ntrain: {widths: [0.5, 0.25]}\n")
+    argv = ["--config", str(config_file), "--scale", "2", "--optim.lr=3e-4", "--train.epochs", "7"]
     config = load_config("train", argv)
     assert (config.model.scale, config.model.n_feats) == (2, 32)
     assert list(config.train.widths) == [0.5, 0.25]
@@ -36,7 +36,7 @@ def test_old_keys_are_read_with_a_word_on_the_new_name(tmp_path, caplog, old, ke
     assert caplog.messages == [line, line.replace(str(file), "command line")]
 
 
-def test_recipe_is_another_spelling_of_method(caplog):
+def test_the_old_flag_is_another_spelling_of_method(caplog):
     for flag in ("--recipe", "--method"):
         assert load_config("train", [flag, "student"]).train.method == "student"
     assert caplog.messages == []
@@ -83,12 +83,12 @@ def test_wrong_command_lines(argv, words):
     ],
 )
 def test_wrong_files(text, words, tmp_path):
-    path = tmp_path / "recipe.yaml"
+    path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as error:
         load_config("train", ["--config", str(path)])
     assert words in str(error.value)
-    assert "recipe.yaml" in str(error.value)
+    assert "config.yaml" in str(error.value)
 
 
 def test_every_key_has_a_meaning():
@@ -99,7 +99,7 @@ def test_every_key_has_a_meaning():
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_recipe_is_valid(path):
+def test_every_config_is_valid(path):
     config = load_config("train", ["--config", str(path)])
     assert read_yaml(path)
     assert model_hyper(config)["n_feats"] == config.model.n_feats

@@ -1,4 +1,4 @@
-"""Write photographs that come with scikit-image into a folder: some to train on, some held out."""
+"""Write images that come with scikit-image into a folder: some to train on, some held out."""
 
 import argparse
 import sys
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
         import skimage
     except ImportError:
         raise InputError(
-            "scikit-image is not installed; `pip install scikit-image==0.26.0` brings photographs"
+            "scikit-image is not installed; `pip install scikit-image==0.26.0` brings images"
         ) from None
 
     from csd.data import read_image, write_png
@@ -46,7 +46,7 @@ def _find(folder: Path, name: str) -> Path:
     for path in found:
         if path.is_file():
             return path
-    raise InputError(f"this scikit-image has no photograph {name} in {folder}; use version 0.26.0")
+    raise InputError(f"this scikit-image has no image {name} in {folder}; use version 0.26.0")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// Photographs: uint8 RGB, read from any file that OpenCV decodes, written as PNG.
+// Images: uint8 RGB, read from any file that OpenCV decodes, written as PNG.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Image {
   std::vector<uint8_t> rgb;  // height * width * 3, rows from the top, interleaved
 };
 
-// Reads a photograph upright. Grey becomes three channels, of 16 bits the high byte counts, alpha is
+// Reads an image upright. Grey becomes three channels, of 16 bits the high byte counts, alpha is
 // dropped: the same as the Python side does. Throws Error for a file that is missing, empty, cut
 // short, no regular file, no image, or of more than `max_pixels`. OpenCV knows the size before it
 // decodes but keeps it to itself: its own limit (limit_decoder) saves the memory.
@@ -25,7 +25,7 @@ Image read_image(const std::string& path, int64_t max_pixels = default_max_pixel
 // Writes a PNG under a temporary name, then renames it. Throws Error.
 void write_png(const std::string& path, const Image& image);
 
-// Whether the bytes of a JPEG file go on to its end-of-image marker. libjpeg fills what is missing
+// Whether the bytes of a JPEG file continue to its end-of-image marker. libjpeg fills what is missing
 // with grey and OpenCV does not tell.
 bool jpeg_is_whole(const std::vector<uint8_t>& bytes);
 

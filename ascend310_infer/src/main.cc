@@ -1,4 +1,4 @@
-// csd_infer: photographs through an exported network, on an Ascend device or the CPU.
+// csd_infer: images through an exported network, on an Ascend device or the CPU.
 #include <unistd.h>
 
 #include <algorithm>

@@ -50,10 +50,10 @@ std::string usage() {
       "                 [--device CPU|Ascend] [--device_id N] [--precision MODE] [--threads N]\n"
       "                 [--overlap N] [--batch N] [--max_pixels N] [--json FILE]\n"
       "\n"
-      "Upscales photographs with an exported network and writes them as PNG.\n"
+      "Upscales images with an exported network and writes them as PNG.\n"
       "\n"
-      "  --model      a MINDIR; given more than once, each picture takes the size that fits best\n"
-      "  --input      a photograph, or a folder of them\n"
+      "  --model      a MINDIR; given more than once, each image takes the size that fits best\n"
+      "  --input      an image, or a folder of them\n"
       "  --output     folder for <name>.png; made if it is missing\n"
       "  --device     CPU (the default) or Ascend (310P, 310)\n"
       "  --device_id  which Ascend device (0)\n"
@@ -66,7 +66,7 @@ std::string usage() {
       "  --max_pixels largest image that is read (400000000)\n"
       "  --json       write all times to this file as well\n"
       "\n"
-      "Ends with 0; 1: some pictures failed; 2: wrong usage, model or device.\n";
+      "Ends with 0; 1: some images failed; 2: wrong usage, model or device.\n";
 }
 
 Options parse_options(const std::vector<std::string>& arguments) {
@@ -113,7 +113,7 @@ Options parse_options(const std::vector<std::string>& arguments) {
     }
   }
   if (options.models.empty()) throw Error("no model: name one with --model FILE.mindir");
-  if (options.input.empty()) throw Error("no input: name a photograph or a folder with --input");
+  if (options.input.empty()) throw Error("no input: name an image or a folder with --input");
   if (options.output.empty()) throw Error("no output: name a folder with --output");
   check_device(options);
   return options;

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 namespace csd {
 namespace {
 
-// A picture on its way, with the reason why it goes no further, if so.
+// An image on its way, with the reason why it goes no further, if so.
 struct Item {
   Done facts;
   Image image;
@@ -49,7 +49,7 @@ void attempt(Item& item, Step step) {
   try {
     step();
   } catch (const std::bad_alloc&) {
-    item.failure = item.facts.input + ": not enough memory for a picture of this size";
+    item.failure = item.facts.input + ": not enough memory for an image of this size";
   } catch (const std::exception& problem) {
     item.failure = problem.what();
   }
@@ -117,7 +117,7 @@ std::vector<Job> list_jobs(const std::string& input, const std::string& output) 
     }
     if (problem) throw Error(input + ": " + problem.message());
     std::sort(files.begin(), files.end());
-    if (files.empty()) throw Error("no photographs in " + input);
+    if (files.empty()) throw Error("no images in " + input);
   } else {
     files.emplace_back(input);
   }

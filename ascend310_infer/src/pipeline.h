@@ -15,7 +15,7 @@
 namespace csd {
 
 // A queue between two threads that holds at most `capacity` items, so that memory stays flat
-// however many pictures a folder has.
+// however many images a folder has.
 template <typename T>
 class Queue {
  public:
@@ -54,7 +54,7 @@ class Queue {
   std::condition_variable changed_;
 };
 
-// One photograph to do.
+// One image to do.
 struct Job {
   std::string input;
   std::string output;

@@ -11,7 +11,7 @@ namespace csd {
 struct Done {
   std::string input;
   std::string output;
-  int height = 0;  // of the small picture
+  int height = 0;  // of the LR image
   int width = 0;
   double megapixels = 0.0;  // of the output
   Timing timing;

@@ -94,7 +94,7 @@ void Stitcher::add(int row, int column, const float* tile) {
   const int tile_width = horizontal_.tile * scale_;
   const size_t plane = static_cast<size_t>(tile_height) * tile_width;
   const int left = horizontal_.starts[column] * scale_;
-  const int first_y = std::max(0, -top);  // what lies outside the picture is left out
+  const int first_y = std::max(0, -top);  // what lies outside the image is left out
   const int first_x = std::max(0, -left);
   const int height = std::min(tile_height, image_.height - top);
   const int width = std::min(tile_width, image_.width - left);

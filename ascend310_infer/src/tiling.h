@@ -1,4 +1,4 @@
-// Where tiles lie, what goes into them, and how their outputs become one picture.
+// Where tiles lie, what goes into them, and how their outputs become one image.
 #pragma once
 
 #include <vector>
@@ -9,7 +9,7 @@ namespace csd {
 
 // Starts of tiles of `tile` pixels that cover `length` pixels. Neighbours share at least
 // 2 * overlap pixels; the first starts at 0 and the last ends at `length`, so that a tile meets the
-// picture's border exactly where the whole picture would. That holds for a picture smaller than a
+// image's border exactly where the whole image would. That holds for an image smaller than a
 // tile too: its two tiles start at 0 and at length - tile, which is negative, and each answers for
 // the half at its own border, far from its mirrored part.
 std::vector<int> tile_starts(int length, int tile, int overlap);
@@ -18,7 +18,7 @@ std::vector<int> tile_starts(int length, int tile, int overlap);
 struct Axis {
   Axis(int length, int tile, int overlap, int scale);
 
-  int length;  // of the small picture
+  int length;  // of the LR image
   int tile;
   std::vector<int> starts;
   // weights[i][p]: share of tile i in output pixel starts[i] * scale + p, 0 <= p < tile * scale.
@@ -28,7 +28,7 @@ struct Axis {
 };
 
 // Copies the tile at (top, left) into `out`, float32 (3, tile_height, tile_width), RGB 0..255.
-// Outside the picture it is mirrored (the border pixel is repeated).
+// Outside the image it is mirrored (the border pixel is repeated).
 void cut_tile(const Image& image, int top, int left, int tile_height, int tile_width, float* out);
 
 // Adds up the outputs of tiles, in order of rows, and keeps only one row of tiles as floats.
@@ -39,7 +39,7 @@ class Stitcher {
   // Output of tile (row, column): float32 (3, tile_height * scale, tile_width * scale). Tiles come
   // row by row, from left to right.
   void add(int row, int column, const float* tile);
-  // The finished picture; call it after the last tile.
+  // The finished image; call it after the last tile.
   Image take();
 
  private:

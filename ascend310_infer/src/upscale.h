@@ -1,4 +1,4 @@
-// One photograph through one network: cut, run, stitch.
+// One image through one network: cut, run, stitch.
 #pragma once
 
 #include <chrono>
@@ -21,7 +21,7 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-// Milliseconds spent on one photograph, and on how many tiles.
+// Milliseconds spent on one image, and on how many tiles.
 struct Timing {
   double before = 0.0;  // read, decode, cut
   double inference = 0.0;
@@ -29,7 +29,7 @@ struct Timing {
   int tiles = 0;
 };
 
-// Which of the networks takes a picture of this size: one of the same size or of any size; else the
+// Which of the networks takes an image of this size: one of the same size or of any size; else the
 // one with the fewest pixels to compute among those that fit inside; else the one that needs the
 // fewest mirrored pixels.
 size_t choose_network(const std::vector<Network*>& networks, int height, int width, int overlap);

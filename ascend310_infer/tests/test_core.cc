@@ -1,4 +1,4 @@
-// Tests of everything but MindSpore Lite: tiles, pictures, the pipeline, the command line.
+// Tests of everything but MindSpore Lite: tiles, images, the pipeline, the command line.
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -150,7 +150,7 @@ void test_pixels_near_a_tiles_inner_edge_do_not_count() {
   CHECK(axis.weights.back()[15] == 1.0F);
 }
 
-void test_tiles_equal_the_whole_picture() {
+void test_tiles_equal_the_whole_image() {
   const csd::Image image = noise(50, 37);
   Blur whole(0, 0, 1);
   const csd::Image wanted = run(image, whole, 8);
@@ -243,7 +243,7 @@ void test_reading(const fs::path& folder) {
   CHECK(has(message_of([&] { csd::read_image(path("none.png")); }), "No such file"));
   std::ofstream(path("empty.png")).close();
   CHECK(has(message_of([&] { csd::read_image(path("empty.png")); }), "empty"));
-  std::ofstream(path("text.png")) << "not a picture";
+  std::ofstream(path("text.png")) << "not an image";
   CHECK(has(message_of([&] { csd::read_image(path("text.png")); }), "cannot be read"));
 
   cv::Mat photo(64, 64, CV_8UC3);
@@ -276,7 +276,7 @@ void test_jobs(const fs::path& folder) {
   const std::string in = (folder / "in").string();
   const std::string out = (folder / "deep/out").string();
   fs::create_directories(in);
-  CHECK(has(message_of([&] { csd::list_jobs(in, out); }), "no photographs"));
+  CHECK(has(message_of([&] { csd::list_jobs(in, out); }), "no images"));
   CHECK(has(message_of([&] { csd::list_jobs(in + "x", out); }), "no such"));
   csd::write_png(in + "/a.png", noise(20, 20));
   csd::write_png(in + "/b.png", noise(9, 40));
@@ -499,7 +499,7 @@ int main() {
   test_tile_starts();
   test_shares_add_up_to_one();
   test_pixels_near_a_tiles_inner_edge_do_not_count();
-  test_tiles_equal_the_whole_picture();
+  test_tiles_equal_the_whole_image();
   test_batches_that_fit_what_is_left();
   test_smaller_than_a_tile();
   test_mirror();

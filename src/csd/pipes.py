@@ -1,4 +1,4 @@
-"""Output whose reader may go away: `train.py | head -1` goes on training, without printing."""
+"""Output whose reader may go away: `train.py | head -1` continues training, without printing."""
 
 import contextlib
 import os

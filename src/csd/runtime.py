@@ -28,7 +28,7 @@ FIRST_ASCEND_910 = (
     "Ascend910ProB",
 )
 _WORDS = 1 << 21  # 16-bit words sent at once
-# Seconds that a rank waits for the others: one may decode photographs or write a checkpoint. The
+# Seconds that a rank waits for the others: one may decode images or write a checkpoint. The
 # launcher ends the job at once when one dies; this is for what it cannot see.
 _PATIENCE = "1800"
 
@@ -70,7 +70,7 @@ class Runtime:
         self.gather(0.0)
 
     def broadcast(self, arrays: "dict[str, np.ndarray]") -> "dict[str, np.ndarray]":
-        """Rank 0's arrays on every rank, bit by bit; what the others pass is ignored."""
+        """Rank 0's arrays on every rank, bit-exact; what the others pass is ignored."""
         if self.ranks == 1:
             return arrays
         import io

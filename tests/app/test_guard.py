@@ -85,7 +85,7 @@ def test_a_session_without_room_is_a_sentence(tmp_path):
     session = Session(up, tmp_path, max_bytes=10, max_pixels=10, max_total=5)
     (tmp_path / "old").write_bytes(bytes(6))
     with pytest.raises(WorkError, match="disk space is used up"):
-        session.restore(tmp_path / "old", 1.0)
+        session.upscale(tmp_path / "old", 1.0)
 
 
 def test_folders_of_killed_servers_are_removed(tmp_path):

@@ -89,8 +89,8 @@ def upload(browser, path):
     wait(browser, "#upload input[type=file]").send_keys(str(path))
 
 
-def photograph(folder, side=160):
-    """A photograph of `side` pixels across, or a drawn one where none is installed."""
+def sample_image(folder, side=160):
+    """An image of `side` pixels across, or a drawn one where none is installed."""
     try:
         from skimage import data
 
@@ -105,7 +105,7 @@ def test_upload_compare_and_download(server, browser, tmp_path):
     address, _, _ = server
     assert address.startswith("http://127.0.0.1:")
     browser.get(address)
-    upload(browser, photograph(tmp_path))
+    upload(browser, sample_image(tmp_path))
     line = summary(browser, "160 x 106 → 640 x 424 pixels").text
     assert "width 0.25" in line and " s at" in line and "MB" in line
 
@@ -142,16 +142,16 @@ def test_it_fits_desk_and_phone_in_light_and_dark(
     for scheme in ("light", "dark"):
         show(width, height, scheme)
         browser.get(server[0])
-        upload(browser, photograph(tmp_path, 240))
+        upload(browser, sample_image(tmp_path, 240))
         summary(browser, "240 x 160 → 960 x 640 pixels")
         wait(browser, "#slider img", lambda e: e.size["height"] > 150)
         time.sleep(1)  # the slider slides into its place
         overflow = "return document.documentElement.scrollWidth - window.innerWidth"
         assert browser.execute_script(overflow) <= 0
-        with Image.open(shoot(f"app_{'desk' if width > 600 else 'phone'}_{scheme}")) as picture:
-            assert picture.size == (width, height)
-            # The page's lower edge: its paper, not the photograph.
-            brightness[scheme] = np.asarray(picture.convert("L"))[-30:, :10].mean()
+        with Image.open(shoot(f"app_{'desk' if width > 600 else 'phone'}_{scheme}")) as page:
+            assert page.size == (width, height)
+            # The page's lower edge: its paper, not the image.
+            brightness[scheme] = np.asarray(page.convert("L"))[-30:, :10].mean()
     assert brightness["light"] > 200 and brightness["dark"] < 60
 
 
@@ -177,8 +177,8 @@ def test_limits_are_told_on_the_page(server, browser, tmp_path):
     browser.get(server[0])
     (tmp_path / "text.png").write_text("once upon a time")
     upload(browser, tmp_path / "text.png")
-    told = summary(browser, "damaged").text
-    assert "This file" in told and "/" not in told.replace("'/", "")
+    said = summary(browser, "damaged").text
+    assert "This file" in said and "/" not in said.replace("'/", "")
 
 
 @pytest.mark.flaky(reruns=1)

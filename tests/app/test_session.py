@@ -34,9 +34,9 @@ def photo(tmp_path):
     return path
 
 
-def test_answer_has_pictures_a_file_and_a_line(session, photo):
+def test_answer_has_images_a_file_and_a_line(session, photo):
     shares = []
-    answer = session.restore(photo, 0.25, shares.append)
+    answer = session.upscale(photo, 0.25, shares.append)
     assert shares == [0.25 * n for n in (1, 2, 3, 4)]
     assert answer.before.shape == answer.after.shape == (400, 600, 3)
     assert answer.file.name == "my__photo__x2.png" and session.folder in answer.file.parents
@@ -45,28 +45,28 @@ def test_answer_has_pictures_a_file_and_a_line(session, photo):
         np.testing.assert_array_equal(np.asarray(large), wanted)
     assert "300 x 200 → 600 x 400 pixels" in answer.summary and "width 0.25" in answer.summary
     assert re.search(r"of which test \d+\.\d s", answer.summary)
-    teacher = session.restore(photo, 1.0)
+    teacher = session.upscale(photo, 1.0)
     np.testing.assert_array_equal(teacher.after, answer.after + 50)
     assert [width for _, width in session.widths()] == [0.25, 1.0]
 
 
 def test_old_results_go(session, photo):
     for _ in range(7):
-        last = session.restore(photo, 0.25)
+        last = session.upscale(photo, 0.25)
     assert last.file.is_file() and len(list(session.folder.iterdir())) == 4
 
 
 def test_transparency_is_shown_on_grey_and_kept_in_the_file(session, tmp_path):
     Image.new("RGBA", (20, 10), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    answer = session.restore(tmp_path / "clear.png", 0.25)
+    answer = session.upscale(tmp_path / "clear.png", 0.25)
     assert (answer.after == 238).all() and (answer.before == 238).all()
     with Image.open(answer.file) as image:
         assert image.mode == "RGBA" and image.getpixel((3, 3)) == (255, 0, 0, 0)
 
 
-def test_large_pictures_are_shown_small(session, tmp_path):
+def test_large_images_are_shown_small(session, tmp_path):
     Image.new("L", (6000, 10)).save(tmp_path / "long.png")
-    answer = session.restore(tmp_path / "long.png", 0.25)
+    answer = session.upscale(tmp_path / "long.png", 0.25)
     assert answer.after.shape == answer.before.shape == (3, 1600, 3)
     with Image.open(answer.file) as image:
         assert image.size == (12000, 20)
@@ -78,10 +78,10 @@ def test_limits_are_sentences_without_our_paths(session, tmp_path):
     (tmp_path / "text.png").write_text("once upon a time")
     for name, words in (("wide", "megapixels"), ("heavy", "at most 1 MB"), ("text", "damaged")):
         with pytest.raises(InputError, match=words) as error:
-            session.restore(tmp_path / f"{name}.png", 0.25)
+            session.upscale(tmp_path / f"{name}.png", 0.25)
         assert str(tmp_path) not in str(error.value)
     with pytest.raises(InputError, match="not among"):
-        session.restore(tmp_path / "wide.png", 0.5)
+        session.upscale(tmp_path / "wide.png", 0.5)
     assert list(session.folder.iterdir()) == []
 
 
@@ -93,13 +93,13 @@ def test_an_upload_never_reaches_ghostscript(session, tmp_path, monkeypatch):
         path = tmp_path / f"upload{suffix}"
         path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
         with pytest.raises(InputError, match=r"this file .*PostScript is not read here"):
-            session.restore(path, 0.25)
+            session.upscale(path, 0.25)
     assert not (tmp_path / "ran").exists()
 
 
 def test_pipes_and_strange_uploads_are_sentences(session, tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(InputError, match="this file is a pipe"):
-        session.restore(tmp_path / "pipe.png", 0.25)
+        session.upscale(tmp_path / "pipe.png", 0.25)
     with pytest.raises(InputError, match="no such image file"):
-        session.restore(tmp_path / "gone.png", 0.25)
+        session.upscale(tmp_path / "gone.png", 0.25)

@@ -43,7 +43,7 @@ def test_a_bare_malicious_pickle_is_refused_too(tmp_path):
     assert not victim.exists()
 
 
-def test_a_whole_pickled_module_is_refused_with_the_mend(tmp_path):
+def test_a_whole_pickled_module_is_refused_with_the_remedy(tmp_path):
     torch.save(torch.nn.Conv2d(3, 3, 3), tmp_path / "m.pt")
     with pytest.raises(InputError, match=r"state_dict\(\)"):
         read_tensors(tmp_path / "m.pt")

@@ -1,4 +1,4 @@
-"""Small photographs to read: crops of the benchmark pictures that lie beside the tests."""
+"""Small images to read: crops of the benchmark images that lie beside the tests."""
 
 import importlib.util
 from pathlib import Path
@@ -9,21 +9,21 @@ from PIL import Image
 
 
 @pytest.fixture(scope="session")
-def picture(reference) -> np.ndarray:
-    """A photograph, uint8 (H, W, 3)."""
+def sample_image(reference) -> np.ndarray:
+    """An image, uint8 (H, W, 3)."""
     with Image.open(reference / "benchmark" / "Set5" / "HR" / "woman.png") as image:
         return np.array(image.convert("RGB"))
 
 
 @pytest.fixture
-def make_photos(picture):
-    """`make_photos(folder, names, size=(H, W))`: every name another crop of the photograph."""
+def make_photos(sample_image):
+    """`make_photos(folder, names, size=(H, W))`: every name another crop of the image."""
 
     def make(folder: Path, names, size=(48, 40)) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for number, name in enumerate(names):
             top, left = 7 * number % 200, 11 * number % 120
-            crop = picture[top : top + size[0], left : left + size[1]]
+            crop = sample_image[top : top + size[0], left : left + size[1]]
             Image.fromarray(crop).save(folder / name)
         return folder
 

@@ -24,8 +24,8 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @pytest.fixture
-def small(picture):
-    return np.ascontiguousarray(picture[40:64, 50:90])  # 24 x 40
+def small(sample_image):
+    return np.ascontiguousarray(sample_image[40:64, 50:90])  # 24 x 40
 
 
 @pytest.fixture
@@ -427,11 +427,11 @@ def test_heic_names_its_package(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
-def test_heic_is_read_where_the_package_is(tmp_path, picture, mode):
+def test_heic_is_read_where_the_package_is(tmp_path, sample_image, mode):
     heif = pytest.importorskip("pillow_heif")
-    image = Image.fromarray(picture[:64, :96]).convert(mode)
+    image = Image.fromarray(sample_image[:64, :96]).convert(mode)
     if mode == "RGBA":
-        image.putalpha(Image.fromarray(picture[:64, :96, 0]))
+        image.putalpha(Image.fromarray(sample_image[:64, :96, 0]))
     options = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
     heif.from_pillow(image).save(tmp_path / "a.heic", **options)
     photo = read_image_file(tmp_path / "a.heic")

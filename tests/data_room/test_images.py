@@ -12,8 +12,8 @@ from csd.errors import InputError, WorkError
 
 
 @pytest.fixture
-def small(picture):
-    return np.ascontiguousarray(picture[40:64, 50:90])  # 24 x 40
+def small(sample_image):
+    return np.ascontiguousarray(sample_image[40:64, 50:90])  # 24 x 40
 
 
 def check(path, expected):

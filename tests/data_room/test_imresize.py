@@ -36,8 +36,8 @@ def test_equals_every_published_lr_image(shared_data, name, count, scale):
 
 
 @pytest.mark.parametrize("scale, size", [(1 / 3, (17, 14)), (2.0, (100, 82)), (0.37, (19, 16))])
-def test_output_size_is_the_ceiling(picture, scale, size):
-    crop = picture[:50, :41]
+def test_output_size_is_the_ceiling(sample_image, scale, size):
+    crop = sample_image[:50, :41]
     assert imresize_bicubic(crop, scale).shape == (*size, 3)
     assert imresize_bicubic(crop[:, :, 0], scale).shape == size
     assert imresize_pillow(crop, scale).shape == (*size, 3)
@@ -48,10 +48,10 @@ def test_rounding_of_the_scale_adds_no_row():
         assert imresize_bicubic(np.zeros((3 * s, 7 * s), np.uint8), 1 / s).shape == (3, 7)
 
 
-def test_channels_do_not_mix(picture):
-    small = imresize_bicubic(picture, 1 / 4)
+def test_channels_do_not_mix(sample_image):
+    small = imresize_bicubic(sample_image, 1 / 4)
     for channel in range(3):
-        plane = imresize_bicubic(np.ascontiguousarray(picture[:, :, channel]), 1 / 4)
+        plane = imresize_bicubic(np.ascontiguousarray(sample_image[:, :, channel]), 1 / 4)
         np.testing.assert_array_equal(small[:, :, channel], plane)
 
 
@@ -63,8 +63,8 @@ def test_constant_stays_constant(value, scale):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_matrix_is_the_same_filter(picture, scale):
-    lr = imresize_bicubic(modcrop(picture, scale), 1 / scale)[:, :, 1]
+def test_matrix_is_the_same_filter(sample_image, scale):
+    lr = imresize_bicubic(modcrop(sample_image, scale), 1 / scale)[:, :, 1]
     rows = resize_matrix(lr.shape[0], lr.shape[0] * scale, scale)
     columns = resize_matrix(lr.shape[1], lr.shape[1] * scale, scale)
     assert rows.dtype == np.float32
@@ -74,8 +74,8 @@ def test_matrix_is_the_same_filter(picture, scale):
     assert np.abs(up - imresize_bicubic(lr, scale)).max() <= 1.2
 
 
-def test_pillow_differs_as_documented(picture):
-    ours, theirs = imresize_bicubic(picture, 0.25), imresize_pillow(picture, 0.25)
+def test_pillow_differs_as_documented(sample_image):
+    ours, theirs = imresize_bicubic(sample_image, 0.25), imresize_pillow(sample_image, 0.25)
     assert 0.02 < np.mean(ours != theirs) < 0.4
 
 

@@ -132,8 +132,8 @@ def test_wrong_places_are_explained(tmp_path, make_photos):
             find_pairs(tmp_path / folder, 4, layout, split)
 
 
-def test_pair_is_cropped_to_the_lr_picture(tmp_path, picture):
-    hr = picture[:51, :47]
+def test_pair_is_cropped_to_the_lr_image(tmp_path, sample_image):
+    hr = sample_image[:51, :47]
     write_png(tmp_path / "hr.png", hr)
     write_png(tmp_path / "lr.png", imresize_bicubic(hr[:48, :44], 1 / 4))
     got, lr = load_pair(Pair("a", tmp_path / "hr.png", tmp_path / "lr.png"), 4)
@@ -153,7 +153,7 @@ def test_lr_of_another_scale_is_refused(reference, wrong):
         check_pair(pair, wrong)
 
 
-def test_picture_smaller_than_the_patch_is_named(tmp_path, make_photos):
+def test_image_smaller_than_the_patch_is_named(tmp_path, make_photos):
     make_photos(tmp_path, ["a.png"], size=(60, 100))
     pair = Pair("a", tmp_path / "a.png")
     assert check_pair(pair, 4, lr_patch=15) == (15, 25)

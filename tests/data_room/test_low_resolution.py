@@ -16,14 +16,14 @@ from csd.errors import InputError
 
 
 @pytest.fixture
-def add(tmp_path, picture):
+def add(tmp_path, sample_image):
     """`add("Set/HR/a.png", 2)`: HR image number 2; `add("Set/LR/a.png", 2, 4)`: its LR, marked.
 
     The mark, inverted pixels, is what no program would make.
     """
 
     def write(name, number, scale=None, mark=True):
-        hr = np.ascontiguousarray(picture[7 * number : 7 * number + 48, :48])
+        hr = np.ascontiguousarray(sample_image[7 * number : 7 * number + 48, :48])
         if scale is None:
             write_png(tmp_path / name, hr)
             return hr

@@ -24,8 +24,8 @@ XMP = (
 
 
 @pytest.fixture
-def small(picture):
-    return np.ascontiguousarray(picture[40:64, 50:90])  # 24 x 40
+def small(sample_image):
+    return np.ascontiguousarray(sample_image[40:64, 50:90])  # 24 x 40
 
 
 def exif_data(orientation=1, order="<", dpi=(300, 300)):

@@ -24,7 +24,7 @@ KEYS = {field.name for field in fields(Batches)}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, reference):
-    """The two benchmark pictures and, for more of them, their LR images, at x2."""
+    """The two benchmark images and, for more of them, their LR images, at x2."""
     root = tmp_path_factory.mktemp("store")
     for path in (reference / "benchmark" / "Set5").rglob("*.png"):
         (root / path.name).write_bytes(path.read_bytes())
@@ -73,7 +73,7 @@ def test_augmentation_turns_both_alike_and_uses_all_views(store):
     assert seen == set(range(8))
 
 
-def test_every_pass_shows_every_photograph_once():
+def test_every_pass_shows_every_image_once():
     order = sample_images(10, 5, np.arange(40)).reshape(4, 10)
     assert (np.sort(order, axis=1) == np.arange(10)).all()
     assert len({tuple(row) for row in order}) == 4

@@ -71,10 +71,10 @@ def test_decodes_once_and_hr_serves_every_scale(photos, tmp_path, decoded):
     assert len(cached(tmp_path)) == 18  # HR, LR x4, LR x2
 
 
-def test_changed_added_and_removed_sources_refresh(photos, tmp_path, decoded, picture):
+def test_changed_added_and_removed_sources_refresh(photos, tmp_path, decoded, sample_image):
     open_all(photos, tmp_path)
     decoded.clear()
-    new = np.ascontiguousarray(picture[100:164, 30:90])
+    new = np.ascontiguousarray(sample_image[100:164, 30:90])
     write_png(photos / "3.png", new)
     write_png(photos / "9.png", new)
     (photos / "0.png").unlink()
@@ -98,10 +98,10 @@ def test_what_nobody_has_opened_for_a_month_goes(photos, tmp_path):
     assert len(cached(tmp_path)) == 12
 
 
-def test_open_store_survives_a_refresh(photos, tmp_path, picture):
+def test_open_store_survives_a_refresh(photos, tmp_path, sample_image):
     old = open_all(photos, tmp_path)
     before = old.hr(0)
-    write_png(photos / "0.png", np.ascontiguousarray(picture[:60, :60]))
+    write_png(photos / "0.png", np.ascontiguousarray(sample_image[:60, :60]))
     open_all(photos, tmp_path)
     np.testing.assert_array_equal(old.hr(0), before)
 
@@ -249,7 +249,7 @@ def test_one_image_named_twice_is_decoded_once(photos, tmp_path, decoded):
     np.testing.assert_array_equal(store.hr(0), store.hr(2))
 
 
-def test_small_picture_is_refused_before_decoding(photos, tmp_path, decoded):
+def test_small_image_is_refused_before_decoding(photos, tmp_path, decoded):
     with pytest.raises(InputError, match="smaller than the HR patch of 64"):
         open_all(photos, tmp_path, lr_patch=16)
     assert decoded == []
@@ -276,8 +276,8 @@ def test_crops_of_a_wide_image_are_exact(tmp_path, make_photos):
         np.testing.assert_array_equal(lr, store.lr(0)[:, 3:32, left : left + 29])
 
 
-def test_memory_is_given_back_with_the_crop(tmp_path, picture):
-    large = np.tile(picture, (6, 6, 1))[:2000, :1300]  # 8 MiB of HR pixels
+def test_memory_is_given_back_with_the_crop(tmp_path, sample_image):
+    large = np.tile(sample_image, (6, 6, 1))[:2000, :1300]  # 8 MiB of HR pixels
     (tmp_path / "photos").mkdir()
     write_png(tmp_path / "photos" / "a.png", large)
     pairs = find_pairs(tmp_path / "photos", 2, split="all")

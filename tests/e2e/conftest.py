@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
-    """A folder of eleven photographs: ten to train on, one to validate with."""
+    """A folder of eleven images: ten to train on, one to validate with."""
     import cv2
     import numpy as np
 
@@ -30,7 +30,7 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def recipe(photos, tmp_path) -> tuple[Path, list[str]]:
+def config_file(photos, tmp_path) -> tuple[Path, list[str]]:
     """A configuration file and options of a run that is long, small, and saves every step."""
     file = tmp_path / "tiny.yaml"
     file.write_text(

@@ -43,8 +43,8 @@ def _leftovers(folder):
     return list(left)
 
 
-def _settings(recipe, *extra):
-    file, options = recipe
+def _settings(config_file, *extra):
+    file, options = config_file
     return file, [*options, "--train.epochs=1", f"--train.steps_per_epoch={STEPS}",
                   "--train.keep=9", "--optim.name=sgd", f"--optim.lr={LR}", *extra]  # fmt: skip
 
@@ -92,8 +92,8 @@ LOSSES = ("total", "student", "teacher", "contrast")
 
 
 @pytest.mark.slow
-def test_joint_on_two_ranks_is_joint_on_one(recipe, teacher, launch, rows, tmp_path):
-    file, options = _settings(recipe, "--method=joint", f"--teacher={teacher[0]}")
+def test_joint_on_two_ranks_is_joint_on_one(config_file, teacher, launch, rows, tmp_path):
+    file, options = _settings(config_file, "--method=joint", f"--teacher={teacher[0]}")
     two = launch(SCRIPT, "CPU", "2", file, *options)
     assert two.wait(200) == 0, two.output
     alone = tmp_path / "alone"
@@ -114,7 +114,7 @@ def test_joint_on_two_ranks_is_joint_on_one(recipe, teacher, launch, rows, tmp_p
 
 
 @pytest.mark.slow
-def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, rows, tmp_path):
+def test_csd_on_two_ranks_averages_two_half_batches(config_file, teacher, launch, rows, tmp_path):
     """Each rank draws its negatives from its own batch; one process takes both halves in turn."""
     import mindspore as ms
     from mindspore import nn
@@ -125,7 +125,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, row
     from csd.training.build import create_network, create_step
 
     file, options = _settings(
-        recipe, "--method=csd", f"--teacher={teacher[0]}", "--loss.contrast_weight=2"
+        config_file, "--method=csd", f"--teacher={teacher[0]}", "--loss.contrast_weight=2"
     )
     two = launch(SCRIPT, "CPU", "2", file, *options)
     assert two.wait(250) == 0, two.output
@@ -170,8 +170,10 @@ def test_csd_on_two_ranks_averages_two_half_batches(recipe, teacher, launch, row
 
 
 @pytest.mark.slow
-def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(recipe, launch, rows, tmp_path):
-    file, options = recipe
+def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(
+    config_file, launch, rows, tmp_path
+):
+    file, options = config_file
     folder = tmp_path / "run"
     here = tmp_path / "here"
     here.mkdir()
@@ -191,7 +193,7 @@ def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(recipe, launch,
     saved = load_checkpoint(folder / "last.ckpt").meta["progress"]
     assert saved["samples"] == 8 * saved["step"]
 
-    # Two go on; SIGTERM stops both at the same step, with the state saved.
+    # Two continue; SIGTERM stops both at the same step, with the state saved.
     job = launch(SCRIPT, "CPU", "2", file, *options, "--resume", cwd=here)
     job.until(lambda: "resuming at" in job.output and len(steps()) > saved["step"] + 2)
     assert f"resuming at step {saved['step']}:" in job.output and "2 x CPU" in job.output
@@ -201,7 +203,7 @@ def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(recipe, launch,
     assert f"error: stopped at step {both['step']} of 1000000" in job.output
     assert both["samples"] == 8 * both["step"] and _leftovers(folder) == []
 
-    # One goes on behind the samples that two consumed.
+    # One continues behind the samples that two consumed.
     job = launch("scripts/run_standalone_train.sh", "CPU", file, *options, "--resume", cwd=here)
     job.until(lambda: "resuming at" in job.output and len(steps()) > both["step"] + 2)
     job.send(signal.SIGINT)
@@ -215,9 +217,9 @@ def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(recipe, launch,
 
 
 @pytest.fixture
-def two(recipe, launch, rows, tmp_path):
+def two(config_file, launch, rows, tmp_path):
     """Two ranks that train, saving at the end alone; and the steps that are logged."""
-    file, options = recipe
+    file, options = config_file
 
     def steps():
         return len(rows(tmp_path / "run"))

@@ -27,8 +27,8 @@ def program(name: str):
 def trained(photos, tmp_path_factory) -> Path:
     """The run folder of three steps of CSD with two students."""
     folder = tmp_path_factory.mktemp("elastic")
-    recipe = folder / "elastic.yaml"
-    recipe.write_text(
+    config_file = folder / "elastic.yaml"
+    config_file.write_text(
         "model: {name: edsr, scale: 2, n_feats: 8, n_resblocks: 1}\n"
         "data: {lr_patch: 16, val_images: 1}\n"
         "train: {method: csd, teacher: none, widths: [0.25, 0.5], batch_size: 2, epochs: 1,\n"
@@ -37,7 +37,7 @@ def trained(photos, tmp_path_factory) -> Path:
         "loss: {vgg: random, vgg_arch: vgg16, negatives: 2, width_weights: [1.0, 2.0]}\n"
     )
     done = subprocess.run(
-        [sys.executable, ROOT / "train.py", "--config", recipe, "--device_target=CPU",
+        [sys.executable, ROOT / "train.py", "--config", config_file, "--device_target=CPU",
          f"--data_dir={photos}", f"--cache_dir={folder / 'cache'}", f"--output_dir={folder}"],
         capture_output=True, text=True, timeout=400,
     )  # fmt: skip
@@ -98,17 +98,17 @@ def test_a_budget_chooses_the_width(trained, tmp_path, capsys):
     call = ["--ckpt", trained / "best.ckpt", "--input", photos, "--cache_dir", tmp_path / "cache",
             "--tile", 192]  # fmt: skip
 
-    def pictures(name, *flags):
+    def sample_images(name, *flags):
         assert infer(*call, "--output_dir", tmp_path / name, *flags) == 0
         files = [tmp_path / name / f"{photo}.png" for photo in ("small", "large")]
         return [file.read_bytes() for file in files], capsys.readouterr().out
 
-    narrowest, _ = pictures("narrowest", "--width", "0.25")
-    whole, _ = pictures("whole", "--width", "1.0")
-    found, said = pictures("huge", "--budget_ms", "1e9")
+    narrowest, _ = sample_images("narrowest", "--width", "0.25")
+    whole, _ = sample_images("whole", "--width", "1.0")
+    found, said = sample_images("huge", "--budget_ms", "1e9")
     assert found == whole and "measured now" in said
     assert len(re.findall(r"width 1, about \d.* ms of 1000000000, the widest there is", said)) == 2
-    found, said = pictures("tiny", "--budget_ms", "0.001")
+    found, said = sample_images("tiny", "--budget_ms", "0.001")
     assert found == narrowest and "measured earlier" in said
     assert len(re.findall(r"width 0\.25, .* more than the 0\.001 allowed, and the narr", said)) == 2
     # Between what the small and the large one take at full width: each gets its own.
@@ -118,7 +118,7 @@ def test_a_budget_chooses_the_width(trained, tmp_path, capsys):
         for point in row["points"]:
             point[1] = point[0] * row["width"] / 1000  # one ms for a thousand pixels, made up
     table.write_text(json.dumps(content))
-    found, said = pictures("middle", "--budget_ms", "60", "--compare")
+    found, said = sample_images("middle", "--budget_ms", "60", "--compare")
     assert found[0] == whole[0] and found[1] == narrowest[1]
     assert "small.png: 33x33 -> 66x66" in said and "width 1, about 1.1 ms of 60" in said
     assert "width 0.25, about 58 ms of 60 (width 0.5: 115)" in said

@@ -50,9 +50,9 @@ def photos(tmp_path):
     folder.mkdir()
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (8, 11, 3), np.uint8)
-    picture = Image.fromarray(coarse).resize((44, 31), Image.Resampling.BICUBIC)
-    picture.save(folder / "one.jpg")
-    picture.convert("LA").save(folder / "two.png")
+    sample_image = Image.fromarray(coarse).resize((44, 31), Image.Resampling.BICUBIC)
+    sample_image.save(folder / "one.jpg")
+    sample_image.convert("LA").save(folder / "two.png")
     return folder
 
 
@@ -118,9 +118,9 @@ def test_tiles_ensemble_compare_and_same_format(infer, ckpt, photos, tmp_path):
 
 @pytest.mark.slow
 def test_metadata_is_kept_and_stripped(infer, ckpt, photos, tmp_path):
-    exif, picture = Image.Exif(), Image.open(photos / "one.jpg")
+    exif, sample_image = Image.Exif(), Image.open(photos / "one.jpg")
     exif[0x010F], exif[0x0112] = "Camera", 6
-    picture.save(photos / "one.jpg", exif=exif, dpi=(300, 300))
+    sample_image.save(photos / "one.jpg", exif=exif, dpi=(300, 300))
     base = ["--ckpt", ckpt, "--input", photos / "one.jpg", "--output_dir", tmp_path / "out"]
     assert infer(*base, "--format", "same") == infer(*base) == 0
     for name in ("one.png", "one.jpg"):
@@ -171,7 +171,7 @@ def test_exported_files_give_the_same(infer, ckpt, photos, tmp_path):
 
 
 def test_one_bad_file_among_many(infer, ckpt, photos, tmp_path, capsys):
-    (photos / "bad.png").write_bytes(b"not a picture")
+    (photos / "bad.png").write_bytes(b"not an image")
     call = ["--ckpt", ckpt, "--input", photos, "--device_target", "CPU"]
     assert infer(*call, "--output_dir", tmp_path / "out") == 1
     assert tree(tmp_path / "out") == ["one.png", "two.png"]
@@ -228,14 +228,14 @@ def test_hostile_files_are_refused_and_nothing_runs(infer, ckpt, tmp_path, capsy
 
 def test_folder_of_many_formats(infer, ckpt, photos, tmp_path, capsys):
     """What is on the list is upscaled, sixteen bits and all; the rest is counted in one line."""
-    picture = Image.open(photos / "one.jpg")
+    sample_image = Image.open(photos / "one.jpg")
     for suffix, kind in ((".jfif", "JPEG"), (".avif", "AVIF"), (".jp2", "JPEG2000"),
                          (".tga", "TGA")):  # fmt: skip
-        picture.save(photos / f"kind{suffix}", kind)
-    planes = np.moveaxis(np.asarray(picture).astype(np.uint16) * 257, 2, 0)
+        sample_image.save(photos / f"kind{suffix}", kind)
+    planes = np.moveaxis(np.asarray(sample_image).astype(np.uint16) * 257, 2, 0)
     options = {"photometric": "rgb", "planarconfig": "separate"}
     tifffile.imwrite(photos / "planes.tif", planes, **options)
-    picture.save(photos / "same.png")
+    sample_image.save(photos / "same.png")
     for name in ("a.psd", "b.psd", "c.xcf"):
         (photos / name).touch()
     call = ["--ckpt", ckpt, "--input", photos, "--output_dir", tmp_path / "out"]
@@ -319,7 +319,7 @@ def malformed(rng):
 
 @pytest.mark.slow
 def test_a_hundred_malformed_images(infer, ckpt, tmp_path, capfd):
-    """No traceback, every failure named, readable ones restored, nothing outside the folder."""
+    """No traceback, every failure named, readable ones upscaled, nothing outside the folder."""
     inside = tmp_path / "work"
     photos, out = inside / "photos", inside / "out"
     photos.mkdir(parents=True)
@@ -347,8 +347,8 @@ def test_a_hundred_malformed_images(infer, ckpt, tmp_path, capfd):
     errors = [line for line in captured.err.splitlines() if line.startswith("error: ")]
     named = [name for name in files if any(f"{name}" in line for line in errors)]
     visible = [n for n in files if not n.startswith(".")]
-    restored = captured.out.count(" -> ")
-    assert restored == len(made) and restored + len(errors) - 1 == len(visible)
+    upscaled = captured.out.count(" -> ")
+    assert upscaled == len(made) and upscaled + len(errors) - 1 == len(visible)
     for name in ("bomb_header.png", "bomb.gif", "bomb.ppm", "float.tif", "int32.tif", "empty.jpg"):
         assert name in named
     for kind in ("cmyk.jpg", "bits.png", "grey_alpha.png", "palette.png"):

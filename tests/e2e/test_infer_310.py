@@ -1,4 +1,4 @@
-"""The C++ program on the CPU: built, run on photographs, compared with MindSpore.
+"""The C++ program on the CPU: built, run on images, compared with MindSpore.
 
 Skipped, saying so, where a compiler, OpenCV's headers or MindSpore Lite cannot be had; with
 CSD_REQUIRE_CPP=1 that is a failure instead.
@@ -66,7 +66,7 @@ def models(reference, tmp_path_factory):
 
 
 def whole(net, image):
-    """The picture that MindSpore makes of a uint8 one in one pass, width 0.25."""
+    """The image that MindSpore makes of a uint8 one in one pass, width 0.25."""
     import mindspore as ms
 
     x = image.transpose(2, 0, 1)[None].astype(np.float32)
@@ -74,7 +74,7 @@ def whole(net, image):
     return np.clip(np.floor(y + 0.5), 0, 255).astype(np.uint8)
 
 
-def picture(height, width, seed=0):
+def sample_image(height, width, seed=0):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width]
     waves = np.stack([np.sin(x / 5) * 90, np.cos(y / 7) * 90, np.sin((x + y) / 9) * 90], axis=2)
@@ -88,7 +88,7 @@ def levels_apart(path, wanted):
 @pytest.mark.parametrize("label", ["edsr_x4", "rcan_x3", "carn_x2"])
 def test_one_tile_is_what_mindspore_computes(shell, csd_infer, models, tmp_path, label):
     net, _, model = models[label]
-    image = picture(24, 24)
+    image = sample_image(24, 24)
     Image.fromarray(image).save(tmp_path / "a.png")
     done = shell(
         csd_infer, "--model", model, "--input", tmp_path / "a.png", "--output", tmp_path / "out"
@@ -99,13 +99,13 @@ def test_one_tile_is_what_mindspore_computes(shell, csd_infer, models, tmp_path,
 
 
 @pytest.mark.parametrize("batch", ["1", "3"])
-def test_tiles_are_the_whole_picture(shell, csd_infer, models, tmp_path, batch):
+def test_tiles_are_the_whole_image(shell, csd_infer, models, tmp_path, batch):
     net, exported, model = models["edsr_x4"]
     radius = json.loads((exported.parent / f"{exported.name}.json").read_text())["receptive_field"][
         "radius"
     ]
     assert radius == 7.75
-    image = picture(57, 70)
+    image = sample_image(57, 70)
     Image.fromarray(image).save(tmp_path / "a.png")
     done = shell(
         csd_infer, "--model", model, "--input", tmp_path / "a.png", "--output", tmp_path / "out",
@@ -131,7 +131,7 @@ def test_batches_of_a_configuration_file(shell, csd_infer, models, tmp_path):
     (tmp_path / "in").mkdir()
     sizes = {"a": (25, 25), "b": (24, 24), "c": (29, 25)}  # 4, 1 and 6 tiles
     for name, size in sizes.items():
-        Image.fromarray(picture(*size)).save(tmp_path / "in" / f"{name}.png")
+        Image.fromarray(sample_image(*size)).save(tmp_path / "in" / f"{name}.png")
     done = shell(
         csd_infer, "--model", tmp_path / "m.mindir", "--input", tmp_path / "in", "--overlap", "10",
         "--output", tmp_path / "out", "--json", tmp_path / "stats.json",
@@ -140,14 +140,14 @@ def test_batches_of_a_configuration_file(shell, csd_infer, models, tmp_path):
     tiles = [item["tiles"] for item in json.loads((tmp_path / "stats.json").read_text())["images"]]
     assert tiles == [4, 1, 6]
     for name, size in sizes.items():
-        assert levels_apart(tmp_path / "out" / f"{name}.png", whole(net, picture(*size))) <= 1
+        assert levels_apart(tmp_path / "out" / f"{name}.png", whole(net, sample_image(*size))) <= 1
 
 
-def test_all_kinds_of_pictures(shell, csd_infer, models, tmp_path):
+def test_all_kinds_of_images(shell, csd_infer, models, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    grey = picture(30, 33)[:, :, 0]
-    colour = picture(30, 33)
+    grey = sample_image(30, 33)[:, :, 0]
+    colour = sample_image(30, 33)
     Image.fromarray(grey).save(folder / "grey.png")
     Image.fromarray(colour).save(folder / "colour.bmp")
     Image.fromarray(colour).save(folder / "photo.jpg", quality=95)
@@ -156,7 +156,7 @@ def test_all_kinds_of_pictures(shell, csd_infer, models, tmp_path):
     Image.fromarray(colour[:1, :1]).save(folder / "tiny.png")
     Image.fromarray(colour).quantize(32).save(folder / "palette.png")
     (folder / "broken.png").write_bytes((folder / "grey.png").read_bytes()[:200])
-    (folder / "notes.txt").write_text("no picture")
+    (folder / "notes.txt").write_text("no image")
     done = shell(
         csd_infer, "--model", models["carn_x2"][2], "--input", folder, "--output", tmp_path / "out"
     )
@@ -172,16 +172,16 @@ def test_all_kinds_of_pictures(shell, csd_infer, models, tmp_path):
     np.testing.assert_array_equal(*same)
 
 
-def test_two_hundred_pictures_and_five_bad_ones(shell, csd_infer, models, tmp_path):
+def test_two_hundred_images_and_five_bad_ones(shell, csd_infer, models, tmp_path):
     def run(count):
         folder, out = tmp_path / f"in{count}", tmp_path / f"out{count}"
         folder.mkdir()
         for i in range(count - 5):
             # Large ones too: memory that was kept for each would show.
             side = 120 if i % 10 == 0 else 12 + i % 40
-            Image.fromarray(picture(side, side + 7, i)).save(folder / f"{i:03}.png")
+            Image.fromarray(sample_image(side, side + 7, i)).save(folder / f"{i:03}.png")
         for i in range(5):
-            (folder / f"bad{i}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture" * i)
+            (folder / f"bad{i}.jpg").write_bytes(b"\xff\xd8\xff\xe0 no image" * i)
         done = shell(csd_infer, "--model", models["edsr_x4"][2], "--input", folder, "--output", out)
         assert done.returncode == 1
         for i in range(5):
@@ -200,7 +200,7 @@ def test_two_hundred_pictures_and_five_bad_ones(shell, csd_infer, models, tmp_pa
         ({"--model": "none.mindir"}, "No such file"),
         ({"--model": "text"}, "is not a MINDIR"),
         ({"--input": "none"}, "no such file"),
-        ({"--input": "empty"}, "no photographs"),
+        ({"--input": "empty"}, "no images"),
         ({"--output": "text"}, "is not a folder"),
         ({"--output": "text/x"}, "cannot make the folder"),
         ({"--device": "Ascend"}, "Ascend device 0"),
@@ -211,7 +211,7 @@ def test_two_hundred_pictures_and_five_bad_ones(shell, csd_infer, models, tmp_pa
 def test_wrong_usage_is_one_sentence(csd_infer, models, tmp_path, changes, sentence):
     (tmp_path / "text").write_text("no model")
     (tmp_path / "empty").mkdir()
-    Image.fromarray(picture(9, 9)).save(tmp_path / "a.png")
+    Image.fromarray(sample_image(9, 9)).save(tmp_path / "a.png")
     options = {"--model": models["edsr_x4"][2], "--input": "a.png", "--output": "out", **changes}
     environment = {k: v for k, v in os.environ.items() if k != "GLOG_v"}  # as a user has it
     done = subprocess.run(
@@ -227,7 +227,7 @@ def test_wrong_usage_is_one_sentence(csd_infer, models, tmp_path, changes, sente
 def test_images_that_are_too_large_or_no_files(shell, csd_infer, models, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
-    Image.fromarray(picture(30, 40)).save(folder / "good.png")
+    Image.fromarray(sample_image(30, 40)).save(folder / "good.png")
     Image.new("L", (7900, 7900)).save(folder / "flat.png")
     (folder / "header.pgm").write_bytes(b"P5 40000 40000 255\n")
     os.mkfifo(folder / "pipe.png")
@@ -255,7 +255,8 @@ def test_names_that_nearly_agree_are_all_written(shell, csd_infer, models, tmp_p
     folder = tmp_path / "in"
     folder.mkdir()
     images = {
-        name: picture(24, 24, seed) for seed, name in enumerate(("a.bmp", "a.png", "a.png.bmp"))
+        name: sample_image(24, 24, seed)
+        for seed, name in enumerate(("a.bmp", "a.png", "a.png.bmp"))
     }
     for name, pixels in images.items():
         Image.fromarray(pixels).save(folder / name)
@@ -268,7 +269,7 @@ def test_names_that_nearly_agree_are_all_written(shell, csd_infer, models, tmp_p
 
 
 def test_a_limit_on_files_is_one_sentence(shell, csd_infer, models, tmp_path):
-    Image.fromarray(picture(100, 100)).save(tmp_path / "a.png")
+    Image.fromarray(sample_image(100, 100)).save(tmp_path / "a.png")
     paths = f"--input {tmp_path}/a.png --output {tmp_path}/out"
     command = f"{csd_infer} --model {models['edsr_x4'][2]} {paths}"
     done = shell("bash", "-c", f"ulimit -f 8; exec {command}", timeout=60)
@@ -283,7 +284,7 @@ def test_a_limit_on_files_is_one_sentence(shell, csd_infer, models, tmp_path):
 
 def test_a_damaged_model_is_noticed_by_its_digest(shell, csd_infer, models, tmp_path):
     _, exported, lowered = models["edsr_x4"]
-    Image.fromarray(picture(24, 24)).save(tmp_path / "a.png")
+    Image.fromarray(sample_image(24, 24)).save(tmp_path / "a.png")
     for source in (exported, lowered):
         shutil.copy(source, tmp_path / source.name)
         shutil.copy(f"{source}.json", tmp_path)

@@ -1,4 +1,4 @@
-"""Wrong input of every kind: one sentence that names the thing and the mend, and exit code 2."""
+"""Wrong input of every kind: one sentence that names the thing and the remedy, and exit code 2."""
 
 import importlib
 import re
@@ -43,7 +43,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture
 def broken(photos, tmp_path):
-    """A folder whose second photograph ends in the middle."""
+    """A folder whose second image ends in the middle."""
     folder = tmp_path / "broken" / "HR"
     shutil.copytree(photos, folder)
     file = folder / "01.png"
@@ -53,7 +53,7 @@ def broken(photos, tmp_path):
 
 @pytest.fixture
 def other_scale(photos, tmp_path):
-    """A set whose LR pictures of x4 are those of x2."""
+    """A set whose LR images of x4 are those of x2."""
     import cv2
 
     folder = tmp_path / "Mixed"

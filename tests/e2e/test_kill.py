@@ -28,8 +28,8 @@ def _until_trained(program, folder, rows, reached):
     program.until(lambda: ": method" in program.output and len(rows(folder)) > reached)
 
 
-def _kill(times, seed, recipe, launch, rows, folder):
-    file, options = recipe
+def _kill(times, seed, config_file, launch, rows, folder):
+    file, options = config_file
     command = ["train.py", "--config", file, *options, "--device_target=CPU", "--resume"]
     moments = random.Random(seed)
     damaged, lost, reached = 0, 0, 0
@@ -63,10 +63,10 @@ def _kill(times, seed, recipe, launch, rows, folder):
 
 
 @pytest.mark.slow
-def test_four_kills(recipe, launch, rows, tmp_path):
-    _kill(4, 1, recipe, launch, rows, tmp_path / "run")
+def test_four_kills(config_file, launch, rows, tmp_path):
+    _kill(4, 1, config_file, launch, rows, tmp_path / "run")
 
 
 @pytest.mark.nightly
-def test_twenty_kills(recipe, launch, rows, tmp_path):
-    _kill(20, 2, recipe, launch, rows, tmp_path / "run")
+def test_twenty_kills(config_file, launch, rows, tmp_path):
+    _kill(20, 2, config_file, launch, rows, tmp_path / "run")

@@ -22,16 +22,16 @@ def _saved(folder):
     return load_checkpoint(folder / "last.ckpt").meta["progress"]["step"]
 
 
-def _command(recipe):
-    file, options = recipe
+def _command(config_file):
+    file, options = config_file
     return ["train.py", "--config", file, "--device_target=CPU", *options, "--train.save_every=0"]
 
 
 @pytest.mark.slow
-def test_stopped_and_continued(recipe, launch, rows, tmp_path):
+def test_stopped_and_continued(config_file, launch, rows, tmp_path):
     """Ctrl-Z and `fg`, three times, before and while it trains: every step is there."""
     folder = tmp_path / "run"
-    program = launch(*_command(recipe))
+    program = launch(*_command(config_file))
     for wanted in (0, 1, 40):
         program.until(lambda wanted=wanted: len(rows(folder)) >= wanted)
         program.send(signal.SIGSTOP)
@@ -47,7 +47,7 @@ def test_stopped_and_continued(recipe, launch, rows, tmp_path):
 
 
 @pytest.mark.slow
-def test_closed_terminal_saves(recipe, rows, tmp_path):
+def test_closed_terminal_saves(config_file, rows, tmp_path):
     """The terminal goes: the kernel sends SIGHUP, and every word that is written fails."""
     folder = tmp_path / "run"
     ours, theirs = pty.openpty()
@@ -59,7 +59,7 @@ def test_closed_terminal_saves(recipe, rows, tmp_path):
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-    command = [sys.executable, *map(str, _command(recipe))]
+    command = [sys.executable, *map(str, _command(config_file))]
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs,
         start_new_session=True, preexec_fn=own_terminal,
@@ -83,9 +83,9 @@ def test_closed_terminal_saves(recipe, rows, tmp_path):
 
 
 @pytest.mark.slow
-def test_hang_up_twice_saves_and_under_nohup_nothing_ends(recipe, launch, rows, tmp_path):
+def test_hang_up_twice_saves_and_under_nohup_nothing_ends(config_file, launch, rows, tmp_path):
     folder = tmp_path / "run"
-    program = launch(*_command(recipe))
+    program = launch(*_command(config_file))
     program.until(lambda: len(rows(folder)) > 3)
     program.send(signal.SIGHUP)
     program.send(signal.SIGHUP)  # a shell and the kernel both send one
@@ -96,7 +96,7 @@ def test_hang_up_twice_saves_and_under_nohup_nothing_ends(recipe, launch, rows, 
     def ignore():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    program = launch(*_command(recipe), "--resume", preexec_fn=ignore)
+    program = launch(*_command(config_file), "--resume", preexec_fn=ignore)
     program.until(lambda: len(rows(folder)) > step + 3)
     program.send(signal.SIGHUP)
     reached = len(rows(folder))

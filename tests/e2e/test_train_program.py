@@ -21,9 +21,9 @@ def _step(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True], ids=["output", "output and errors"])
-def test_reader_goes_away(recipe, rows, tmp_path, both):
-    """`train.py | head -1`: the run goes on to its end without printing, and saves."""
-    file, options = recipe
+def test_reader_goes_away(config_file, rows, tmp_path, both):
+    """`train.py | head -1`: the run continues to its end without printing, and saves."""
+    file, options = config_file
     folder = tmp_path / "run"
     command = [sys.executable, ROOT / "train.py", "--config", file, "--device_target=CPU", *options,
                "--train.epochs=2", "--train.steps_per_epoch=3",
@@ -41,9 +41,9 @@ def test_reader_goes_away(recipe, rows, tmp_path, both):
 
 
 @pytest.mark.slow
-def test_terminated_then_interrupted_then_out_of_disk(recipe, launch, rows, tmp_path):
+def test_terminated_then_interrupted_then_out_of_disk(config_file, launch, rows, tmp_path):
     """One run through three lives: SIGTERM, Ctrl-C, a full disk; nothing that was saved is lost."""
-    file, options = recipe
+    file, options = config_file
     folder, command = tmp_path / "run", ["train.py", "--config", file, "--device_target=CPU"]
     here = tmp_path / "here"
     here.mkdir()

@@ -69,9 +69,9 @@ def test_usage(shell, script):
         ),
     ],
 )
-def test_wrong_arguments(shell, recipe, tmp_path, arguments, environ, sentence):
+def test_wrong_arguments(shell, config_file, tmp_path, arguments, environ, sentence):
     out = "/proc/run" if "/proc" in sentence else tmp_path / "run"
-    given = [a.format(file=recipe[0]) for a in arguments]
+    given = [a.format(file=config_file[0]) for a in arguments]
     if len(given) > 3:
         given.append(f"--output_dir={out}")
     done = shell(DISTRIBUTE, *given, **environ)
@@ -83,7 +83,7 @@ def test_wrong_arguments(shell, recipe, tmp_path, arguments, environ, sentence):
 @pytest.mark.slow
 @pytest.mark.parametrize(("script", "start"), [(STANDALONE, "CPU"), (DISTRIBUTE, "2 x CPU")])
 def test_without_arguments(shell, script, start, monkeypatch):
-    """A recipe that fits the machine, and what to do where there are no photographs."""
+    """A config that fits the machine, and what to do where there are no images."""
     done = shell(script)
     if "Ascend" in done.stderr or "GPU" in done.stderr:
         pytest.skip("this machine has an accelerator")
@@ -96,8 +96,8 @@ def test_without_arguments(shell, script, start, monkeypatch):
     assert done.returncode == 2
 
 
-def test_standalone_checks_too(shell, recipe):
-    done = shell(STANDALONE, "CPU", recipe[0], "--train.epoch=2", "--data_dir=.")
+def test_standalone_checks_too(shell, config_file):
+    done = shell(STANDALONE, "CPU", config_file[0], "--train.epoch=2", "--data_dir=.")
     assert done.returncode == 2
     assert "error: command line: unknown key train.epoch; did you mean epochs" in done.stderr
 

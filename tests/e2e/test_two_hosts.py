@@ -133,8 +133,8 @@ def _free_port():
 
 
 @pytest.mark.slow
-def test_two_hosts_train_together_and_end_together(recipe, launch, rows, tmp_path):
-    file, options = recipe
+def test_two_hosts_train_together_and_end_together(config_file, launch, rows, tmp_path):
+    file, options = config_file
     folder, port = tmp_path / "run", _free_port()
 
     def start(hosts, *extra):

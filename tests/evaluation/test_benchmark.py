@@ -37,7 +37,7 @@ def methods():
     ]
 
 
-def test_evaluate_scores_every_method_on_every_photograph(small_set, tmp_path):
+def test_evaluate_scores_every_method_on_every_image(small_set, tmp_path):
     pairs = benchmark_pairs(small_set, "Tiny", 2)
     seen = []
     images = tmp_path / "images"
@@ -149,23 +149,23 @@ def test_validate_equals_the_benchmark_and_shards_add_up(small_set):
     assert total == pytest.approx(whole["psnr_y"])
 
 
-def test_validate_takes_decoded_images(picture):
+def test_validate_takes_decoded_images(sample_image):
     class Decoded:
         name = "held in memory"
 
     def load(item, scale):
-        return picture[:60, :82], imresize_bicubic(picture[:60, :82], 1 / scale)
+        return sample_image[:60, :82], imresize_bicubic(sample_image[:60, :82], 1 / scale)
 
     result = validate(bicubic_runner, [Decoded()], 2, load=load)
     assert list(result["images"]) == ["held in memory"] and 20 < result["psnr_y"] < 60
 
 
-def test_an_image_too_small_to_score_is_named(tmp_path, picture):
+def test_an_image_too_small_to_score_is_named(tmp_path, sample_image):
     from PIL import Image
 
     folder = tmp_path / "Small" / "HR"
     folder.mkdir(parents=True)
-    Image.fromarray(picture[:12, :12]).save(folder / "dot.png")
+    Image.fromarray(sample_image[:12, :12]).save(folder / "dot.png")
     with pytest.raises(InputError, match="Small/dot"):
         evaluate([bicubic_method(2)], {"Small": benchmark_pairs(tmp_path, "Small", 2)}, 2)
 

@@ -55,7 +55,7 @@ def test_inputs_are_small_and_scores_are_exact(pairs, tmp_path):
     assert images["b"]["ms"] == 3.5 and row["width"] == 0.25
 
 
-def test_a_missing_picture_is_named(pairs, tmp_path):
+def test_a_missing_image_is_named(pairs, tmp_path):
     with pytest.raises(WorkError, match=r"a\.png was not written"):
         score_outputs(FACTS, {"S": pairs}, {"S": tmp_path}, {"S": stats_of(tmp_path, "ab")})
 

@@ -16,33 +16,33 @@ def test_luma_is_matlabs_studio_range():
     np.testing.assert_allclose(rgb_to_y(image)[0], [16.0, 235.0, 81.481], atol=1e-9)
 
 
-def test_psnr_of_a_known_error(picture):
-    dark = np.clip(picture, 0, 245).astype(np.uint8)
+def test_psnr_of_a_known_error(sample_image):
+    dark = np.clip(sample_image, 0, 245).astype(np.uint8)
     assert psnr_rgb(dark + np.uint8(10), dark, 0) == pytest.approx(20 * math.log10(255 / 10))
-    # ten grey levels of RGB are 10 * 219 / 255 levels of studio-range luma
+    # ten of 255 of RGB are 10 * 219 / 255 levels of studio-range luma
     expected = 20 * math.log10(255 / (10 * 219 / 255))
     assert psnr_y(dark + np.uint8(10), dark, 0) == pytest.approx(expected)
 
 
-def test_identical_images_are_infinitely_good(picture):
-    assert psnr_y(picture, picture, 2) == math.inf
-    assert psnr_rgb(picture, picture, 2) == math.inf
-    assert ssim_y(picture, picture, 2) == pytest.approx(1.0)
+def test_identical_images_are_infinitely_good(sample_image):
+    assert psnr_y(sample_image, sample_image, 2) == math.inf
+    assert psnr_rgb(sample_image, sample_image, 2) == math.inf
+    assert ssim_y(sample_image, sample_image, 2) == pytest.approx(1.0)
 
 
-def test_shave_leaves_the_border_out(picture):
-    other = picture.copy()
+def test_shave_leaves_the_border_out(sample_image):
+    other = sample_image.copy()
     other[:4] = 0
     other[:, -4:] = 255
-    assert psnr_y(other, picture, 4) == math.inf
-    assert psnr_y(other, picture, 3) < 40
-    assert ssim_y(other, picture, 4) == pytest.approx(1.0)
+    assert psnr_y(other, sample_image, 4) == math.inf
+    assert psnr_y(other, sample_image, 3) < 40
+    assert ssim_y(other, sample_image, 4) == pytest.approx(1.0)
 
 
-def test_ssim_equals_its_definition_window_by_window(picture):
+def test_ssim_equals_its_definition_window_by_window(sample_image):
     rng = np.random.default_rng(3)
-    noisy = np.clip(picture + rng.normal(0, 12, picture.shape), 0, 255).astype(np.uint8)
-    a, b = rgb_to_y(noisy), rgb_to_y(picture)
+    noisy = np.clip(sample_image + rng.normal(0, 12, sample_image.shape), 0, 255).astype(np.uint8)
+    a, b = rgb_to_y(noisy), rgb_to_y(sample_image)
     axis = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
     window = np.outer(axis, axis) / np.outer(axis, axis).sum()
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -57,19 +57,19 @@ def test_ssim_equals_its_definition_window_by_window(picture):
             values.append(
                 (2 * mp * mq + c1) * (2 * cov + c2) / ((mp**2 + mq**2 + c1) * (vp + vq + c2))
             )
-    assert ssim_y(noisy, picture, 0) == pytest.approx(np.mean(values), abs=1e-9)
+    assert ssim_y(noisy, sample_image, 0) == pytest.approx(np.mean(values), abs=1e-9)
 
 
 @pytest.mark.parametrize("metric", [psnr_y, psnr_rgb, ssim_y])
-def test_wrong_input_is_named(metric, picture):
+def test_wrong_input_is_named(metric, sample_image):
     with pytest.raises(InputError, match=r"82x61 .* 83x61"):
-        metric(np.ascontiguousarray(picture[:, 1:]), picture, 2)
+        metric(np.ascontiguousarray(sample_image[:, 1:]), sample_image, 2)
     with pytest.raises(InputError, match="float32"):
-        metric(picture.astype(np.float32), picture, 2)
+        metric(sample_image.astype(np.float32), sample_image, 2)
     with pytest.raises(InputError, match="too small"):
-        metric(picture, picture, 31)
+        metric(sample_image, sample_image, 31)
     with pytest.raises(InputError, match="negative"):
-        metric(picture, picture, -1)
+        metric(sample_image, sample_image, -1)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

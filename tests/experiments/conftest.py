@@ -14,7 +14,7 @@ def _image(path: Path, rng: np.random.Generator, size: tuple[int, int]) -> None:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
+def sample_images(tmp_path_factory) -> Path:
     """A folder with `photos` to train on and the benchmark set `bench/Tiny`."""
     folder, rng = tmp_path_factory.mktemp("experiment"), np.random.default_rng(0)
     for number in range(11):

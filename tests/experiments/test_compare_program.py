@@ -24,13 +24,13 @@ experiment:
 pytestmark = pytest.mark.slow
 
 
-def _command(pictures, folder, *options, variants=VARIANTS):
+def _command(sample_images, folder, *options, variants=VARIANTS):
     file = folder.parent / f"{folder.name}.yaml"
     file.write_text(variants)
     return [
         sys.executable, "-m", "experiments.compare", "--config", file, "--smoke", "--scale=2",
-        f"--data_dir={pictures / 'photos'}", f"--benchmark_dir={pictures / 'bench'}",
-        f"--cache_dir={pictures / 'cache'}", f"--output_dir={folder}", "--device_target=CPU",
+        f"--data_dir={sample_images / 'photos'}", f"--benchmark_dir={sample_images / 'bench'}",
+        f"--cache_dir={sample_images / 'cache'}", f"--output_dir={folder}", "--device_target=CPU",
         *options,
     ]  # fmt: skip
 
@@ -43,10 +43,10 @@ def _run(command, code=0):
 
 
 @pytest.fixture(scope="module")
-def experiment(pictures):
+def experiment(sample_images):
     """A finished experiment, its command, and what it said."""
-    folder = pictures / "out"
-    command = _command(pictures, folder)
+    folder = sample_images / "out"
+    command = _command(sample_images, folder)
     return folder, command, _run(command)
 
 
@@ -73,7 +73,7 @@ def test_from_start_to_report(experiment):
     assert runs["time", "csd", 1]["sets"] == runs["steps", "csd", 1]["sets"]
     assert runs["steps", "warm", 1]["parameters"] == runs["steps", "csd", 1]["parameters"]
     assert runs["steps", "warm", 1]["sets"] != runs["time", "warm", 1]["sets"]
-    for name in ("warm", "csd"):  # the student, not the whole network, is what is scored
+    for name in ("warm", "csd"):  # the student, not the full-width network, is what is scored
         assert results["teacher"]["parameters"] > 2 * runs["steps", name, 1]["parameters"]
     report = (folder / "report.md").read_text()
     assert "Equal steps, csd against warm: " in report and "python -m experiments.compare" in report
@@ -99,7 +99,7 @@ def test_finished_runs_are_not_trained_again(experiment):
     assert again["Tiny"]["psnr_y"] == pytest.approx(score["Tiny"]["psnr_y"], abs=1e-3)
 
 
-def test_what_has_changed_is_not_reused(experiment, pictures):
+def test_what_has_changed_is_not_reused(experiment, sample_images):
     folder, command, _ = experiment
     before = _finished(folder)
     output = _run([*command, "--loss.contrast_weight=3", "--experiment.teacher_steps=4"], 2)
@@ -111,7 +111,7 @@ def test_what_has_changed_is_not_reused(experiment, pictures):
     assert _finished(folder) == before
 
 
-def test_a_failed_run_is_named_and_the_others_go_on(experiment, pictures, tmp_path):
+def test_a_failed_run_is_named_and_the_others_go_on(experiment, sample_images, tmp_path):
     """Its checkpoints are damaged, all of them; another run only lacks its scores."""
     folder = tmp_path / "out"
     shutil.copytree(experiment[0], folder)
@@ -120,7 +120,7 @@ def test_a_failed_run_is_named_and_the_others_go_on(experiment, pictures, tmp_pa
         (run / "metrics.json").unlink()
     for file in (bad / "checkpoints").glob("*.ckpt"):
         file.write_bytes(b"junk")
-    output = _run(_command(pictures, folder), 1)
+    output = _run(_command(sample_images, folder), 1)
     assert "steps/warm/seed1 FAILED: no checkpoint in" in output
     assert "] steps/csd/seed1: 4 steps, Tiny" in output
     assert "error: 1 of 3 runs failed: steps/warm/seed1" in output
@@ -145,13 +145,13 @@ def _until(condition, process, seconds=120):
 
 
 @pytest.mark.flaky(reruns=1)
-def test_interrupted_and_killed_it_goes_on(experiment, pictures, tmp_path):
+def test_interrupted_and_killed_it_goes_on(experiment, sample_images, tmp_path):
     """One run through three lives: Ctrl-C, kill -9, to the end; its teacher was given."""
     folder = tmp_path / "out"
     variants = "experiment: {variants: {warm: warm}, seeds: [5], sets: [Tiny], fair: [steps]}\n"
     teacher = experiment[0] / "teacher" / "last.ckpt"
     command = _command(
-        pictures, folder, f"--teacher={teacher}", "--experiment.steps=1000",
+        sample_images, folder, f"--teacher={teacher}", "--experiment.steps=1000",
         "--train.save_every=20",
         variants=variants,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Which runs there are, what each is told, and what a finished one must match."""
+"""Which runs there are, what each is given, and what a finished one must match."""
 
 import json
 
@@ -35,7 +35,7 @@ experiment:
 """
 
 
-def test_recipes_are_read(tmp_path):
+def test_old_names_are_read(tmp_path):
     config = _config(tmp_path, VARIANTS)
     assert plain(config)["experiment"]["variants"] == {
         "student": {"method": "student"},
@@ -94,8 +94,8 @@ def test_every_variant_is_told_what_it_is(tmp_path):
     made = {
         name: plan.run_config(config, run, "T.ckpt", tmp_path / name) for name, run in runs.items()
     }
-    told = {name: (c.train.method, c.train.teacher) for name, c in made.items()}
-    assert told == {
+    said = {name: (c.train.method, c.train.teacher) for name, c in made.items()}
+    assert said == {
         "student": ("student", "none"),
         "warm": ("student", "T.ckpt"),
         "csd": ("csd", "T.ckpt"),
@@ -134,16 +134,16 @@ def test_equal_time_stretches_the_schedule(tmp_path):
         (["--sets=Set99"], "Set99"),
     ],
 )
-def test_plans_that_cannot_be_run(argv, words, tmp_path, pictures):
-    bench = [f"--benchmark_dir={pictures / 'bench'}", "--sets=Tiny"]
+def test_plans_that_cannot_be_run(argv, words, tmp_path, sample_images):
+    bench = [f"--benchmark_dir={sample_images / 'bench'}", "--sets=Tiny"]
     plan.check_plan(_config(tmp_path, "", *bench))
     with pytest.raises(InputError) as error:
         plan.check_plan(_config(tmp_path, "", *bench, *argv))
     assert words in str(error.value)
 
 
-def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
-    config = _config(tmp_path, "", f"--data_dir={pictures / 'photos'}")
+def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, sample_images):
+    config = _config(tmp_path, "", f"--data_dir={sample_images / 'photos'}")
     runs = {run.variant: run for run in plan.step_runs(config)}
 
     def mark(config, folder="a", teacher="t", variant="csd"):
@@ -164,7 +164,7 @@ def test_fingerprint_holds_what_decides_and_nothing_else(tmp_path, pictures):
         "optim.lr: 0.0001 -> 0.5", "loss.teacher_weight: 1.0 -> 2.0",
     ]  # fmt: skip
     assert plan.differences(warm, mark(config, variant="warm")) == ["optim.lr: 0.0001 -> 0.5"]
-    config.data.data_dir = str(pictures / "bench" / "Tiny")
+    config.data.data_dir = str(sample_images / "bench" / "Tiny")
     assert any("images" in change for change in plan.differences(usual, mark(config)))
 
 

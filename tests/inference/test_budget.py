@@ -1,4 +1,4 @@
-"""--budget_ms: what a photograph will take, which width is chosen, and the table that is kept."""
+"""--budget_ms: what an image will take, which width is chosen, and the table that is kept."""
 
 import json
 from dataclasses import replace
@@ -58,7 +58,7 @@ def test_the_widest_that_fits_is_taken(upscaler):
     assert words == "width 0.25, about 10 ms: more than the 0.5 allowed, and the narrowest there is"
 
 
-def test_every_photograph_is_judged_by_its_own_size(upscaler):
+def test_every_image_is_judged_by_its_own_size(upscaler):
     assert _choose(upscaler, 50.0, (100, 100))[0] == 1.0
     assert _choose(upscaler, 50.0, (150, 160))[0] == 0.5
     assert _choose(upscaler, 50.0, (400, 150))[0] == 0.25

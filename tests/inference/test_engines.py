@@ -15,7 +15,7 @@ from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
 from csd.data import benchmark_pairs, load_pair
 from csd.errors import InputError, WorkError
 from csd.evaluation import psnr_y
-from csd.inference import Machine, make_runner, open_upscaler, restore, shipped_checkpoint
+from csd.inference import Machine, make_runner, open_upscaler, shipped_checkpoint
 from csd.inference.engines import EngineMissing, graphs, open_engine
 from csd.inference.engines import openvino as openvino_engine
 from csd.inference.engines.graphs import SHIPPED, graph_name, metadata, open_graph
@@ -105,7 +105,7 @@ def test_tiles_of_an_attentive_network_take_the_averages_of_the_image(
     image[:, 45:] *= 0.2  # no tile's average is the image's
 
     def upscale(runner, tile):
-        return restore(runner, image, scale=2, tile=tile, overlap=8, dtype=np.float32)
+        return upscale(runner, image, scale=2, tile=tile, overlap=8, dtype=np.float32)
 
     np.testing.assert_allclose(upscale(run, None), upscale(reference, None), atol=1e-3)
     tiled = upscale(run, 24)

@@ -1,4 +1,4 @@
-"""Photographs of every kind in and out: what they are made of is kept."""
+"""Images of every kind in and out: what they are made of is kept."""
 
 import io
 import struct
@@ -38,10 +38,10 @@ def through(path, tmp_path, name="out.png"):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA"])
-def test_eight_bits_keep_their_channels(tmp_path, picture, mode):
-    image = Image.fromarray(picture).convert(mode)
+def test_eight_bits_keep_their_channels(tmp_path, sample_image, mode):
+    image = Image.fromarray(sample_image).convert(mode)
     if mode[-1] == "A":
-        image.putalpha(Image.fromarray(picture[:, :, 1]))
+        image.putalpha(Image.fromarray(sample_image[:, :, 1]))
     image.save(tmp_path / "in.png")
     back = through(tmp_path / "in.png", tmp_path)
     planes = np.asarray(image)
@@ -51,7 +51,7 @@ def test_eight_bits_keep_their_channels(tmp_path, picture, mode):
     with Image.open(tmp_path / "out.png") as out:
         assert out.mode == mode
     if mode[-1] == "A":
-        np.testing.assert_array_equal(back.alpha, upscale_plane(picture[:, :, 1], 2))
+        np.testing.assert_array_equal(back.alpha, upscale_plane(sample_image[:, :, 1], 2))
 
 
 @pytest.mark.parametrize("name", ["in.png", "in.tif"])
@@ -107,10 +107,10 @@ def test_no_dark_fringe_around_what_is_visible(dtype, channels, soft):
     np.testing.assert_array_equal(out.alpha, upscale_plane(photo.alpha, 2))
 
 
-def test_transparent_pixels_take_the_nearest_colour(picture):
+def test_transparent_pixels_take_the_nearest_colour(sample_image):
     alpha = np.zeros((9, 12), np.uint8)
     alpha[2, 3], alpha[7, 10] = 1, 255
-    part = picture[:9, :12]
+    part = sample_image[:9, :12]
     filled = fill_transparent(part, alpha)
     np.testing.assert_array_equal(filled[0, 0], part[2, 3])
     np.testing.assert_array_equal(filled[8, 11], part[7, 10])
@@ -120,10 +120,10 @@ def test_transparent_pixels_take_the_nearest_colour(picture):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path, picture, orientation):
+def test_exif_orientation_is_applied(tmp_path, sample_image, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(picture).save(tmp_path / "in.png", exif=exif)
+    Image.fromarray(sample_image).save(tmp_path / "in.png", exif=exif)
     with Image.open(tmp_path / "in.png") as image:
         from PIL import ImageOps
 
@@ -152,12 +152,12 @@ def raw_tiff(image, orientation):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_orientation_of_tiff(tmp_path, picture, orientation, dtype):
-    image = picture.astype(dtype) * (1 if dtype is np.uint8 else 257)
+def test_orientation_of_tiff(tmp_path, sample_image, orientation, dtype):
+    image = sample_image.astype(dtype) * (1 if dtype is np.uint8 else 257)
     (tmp_path / "in.tif").write_bytes(raw_tiff(image, orientation))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(picture).save(tmp_path / "same.png", exif=exif)
+    Image.fromarray(sample_image).save(tmp_path / "same.png", exif=exif)
     wanted = read_image_file(tmp_path / "same.png").pixels
     np.testing.assert_array_equal(
         read_image_file(tmp_path / "in.tif").pixels,
@@ -168,44 +168,44 @@ def test_orientation_of_tiff(tmp_path, picture, orientation, dtype):
 
 
 @pytest.mark.parametrize("name", ["out.png", "out.jpg", "out.webp", "out.tif"])
-def test_colour_profile_goes_along(tmp_path, picture, name):
-    Image.fromarray(picture).save(tmp_path / "in.png", icc_profile=SRGB)
+def test_colour_profile_goes_along(tmp_path, sample_image, name):
+    Image.fromarray(sample_image).save(tmp_path / "in.png", icc_profile=SRGB)
     through(tmp_path / "in.png", tmp_path, name)
     with Image.open(tmp_path / name) as out:
         assert out.info["icc_profile"] == SRGB
 
 
-def test_profile_that_does_not_fit_is_left_out(tmp_path, picture):
-    grey = Image.fromarray(picture).convert("L")
+def test_profile_that_does_not_fit_is_left_out(tmp_path, sample_image):
+    grey = Image.fromarray(sample_image).convert("L")
     grey.save(tmp_path / "grey.png", icc_profile=SRGB)
     assert read_image_file(tmp_path / "grey.png").icc is None
 
 
-def test_odd_kinds_become_what_they_show(tmp_path, picture):
-    rgb = Image.fromarray(picture)
+def test_odd_kinds_become_what_they_show(tmp_path, sample_image):
+    rgb = Image.fromarray(sample_image)
     rgb.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     shown = read_image_file(tmp_path / "cmyk.jpg").pixels.astype(int)
-    assert shown.shape == picture.shape and np.abs(shown - picture).mean() < 12
+    assert shown.shape == sample_image.shape and np.abs(shown - sample_image).mean() < 12
     rgb.convert("1").save(tmp_path / "bits.png")
     assert set(np.unique(read_image_file(tmp_path / "bits.png").pixels)) == {0, 255}
     paletted = rgb.convert("P", palette=Image.Palette.ADAPTIVE)
     paletted.save(tmp_path / "palette.png", transparency=3)
     photo = read_image_file(tmp_path / "palette.png")
-    assert photo.pixels.shape == picture.shape
+    assert photo.pixels.shape == sample_image.shape
     np.testing.assert_array_equal(photo.alpha == 0, np.asarray(paletted) == 3)
-    frames = [rgb, Image.fromarray(picture[::-1])]
+    frames = [rgb, Image.fromarray(sample_image[::-1])]
     for name in ("moving.gif", "moving.webp", "pages.tif"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         photo = read_image_file(tmp_path / name)
         assert "first" in photo.notes[0]
-        assert photo.size == picture.shape[:2]
-    np.testing.assert_array_equal(photo.pixels, picture)
+        assert photo.size == sample_image.shape[:2]
+    np.testing.assert_array_equal(photo.pixels, sample_image)
 
 
-def test_what_a_format_cannot_hold_is_said(tmp_path, picture):
-    alpha = np.full(picture.shape[:2], 9, np.uint8)
-    assert "transparency" in write_image_file(tmp_path / "a.jpg", ImageFile(picture, alpha))[0]
-    deep = picture.astype(np.uint16) * 257
+def test_what_a_format_cannot_hold_is_said(tmp_path, sample_image):
+    alpha = np.full(sample_image.shape[:2], 9, np.uint8)
+    assert "transparency" in write_image_file(tmp_path / "a.jpg", ImageFile(sample_image, alpha))[0]
+    deep = sample_image.astype(np.uint16) * 257
     assert "8 bits" in write_image_file(tmp_path / "b.webp", ImageFile(deep))[0]
     assert (
         write_image_file(tmp_path / "c.png", ImageFile(deep, alpha.astype(np.uint16), SRGB)) == []
@@ -213,9 +213,9 @@ def test_what_a_format_cannot_hold_is_said(tmp_path, picture):
     with pytest.raises(InputError, match="--format png"):
         write_image_file(tmp_path / "d.webp", ImageFile(np.zeros((2, 20000), np.uint8)))
     with pytest.raises(InputError, match=r"\.png"):
-        write_image_file(tmp_path / "e.xyz", ImageFile(picture))
+        write_image_file(tmp_path / "e.xyz", ImageFile(sample_image))
     with pytest.raises(WorkError, match="cannot be written"):
-        write_image_file(tmp_path / "none" / "f.png", ImageFile(picture))
+        write_image_file(tmp_path / "none" / "f.png", ImageFile(sample_image))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "b.webp", "c.png"]
 
 
@@ -230,14 +230,14 @@ def test_output_too_large_is_refused_before_any_work():
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (16, 24), (61, 83)])
-def test_network_of_one_input_size(picture, shape):
+def test_network_of_one_input_size(sample_image, shape):
     seen = set()
 
     def fixed(x):
         seen.add(x.shape)
         return repeat(x)
 
-    part = picture[: shape[0], : shape[1]]
+    part = sample_image[: shape[0], : shape[1]]
     upscaler = upscaler_of(fixed, size=(16, 24))
     out = upscaler.upscale_file(ImageFile(part))
     np.testing.assert_array_equal(out.pixels, doubled(part))

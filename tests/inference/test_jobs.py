@@ -12,7 +12,7 @@ from csd.data import read_image, write_png
 from csd.errors import InputError
 from csd.inference import ImageFile, write_image_file
 from csd.inference.jobs import find_images, plan_jobs, printable, unread_files
-from csd.reporting import compare_picture
+from csd.reporting import compare_image
 
 
 def touch(folder, *names):
@@ -100,7 +100,7 @@ def test_any_name_can_be_printed():
     assert printable(b"a\xff\n.png".decode("utf-8", "surrogateescape")) == "a\\udcff\\n.png"
 
 
-def test_comparison_shows_every_method(picture):
+def test_comparison_shows_every_method(sample_image):
     def flat(value):
         return lambda x: np.full((1, 3, 2 * x.shape[2], 2 * x.shape[3]), value, np.float32)
 
@@ -108,12 +108,12 @@ def test_comparison_shows_every_method(picture):
         ("student", upscaler_of(flat(10))),
         ("teacher", upscaler_of(flat(200), size=(32, 32))),
     ]
-    sheet = compare_picture(ImageFile(picture), methods, 2)
+    sheet = compare_image(ImageFile(sample_image), methods, 2)
     assert sheet.shape[1] == 3 * 330 + 10
     rows = sheet.shape[0] - 100
     assert (sheet[rows, 340:650] == 10).all() and (sheet[rows, 670:980] == 200).all()
     assert sheet[rows, 10:320].std() > 5
-    for odd in (picture[:1, :1], picture[:1], picture[:, :2]):
-        assert compare_picture(ImageFile(odd), methods, 2).ndim == 3
-    deep = ImageFile(picture[:, :, 0].astype(np.uint16) * 257)
-    assert compare_picture(deep, methods[:1], 2).dtype == np.uint8
+    for odd in (sample_image[:1, :1], sample_image[:1], sample_image[:, :2]):
+        assert compare_image(ImageFile(odd), methods, 2).ndim == 3
+    deep = ImageFile(sample_image[:, :, 0].astype(np.uint16) * 257)
+    assert compare_image(deep, methods[:1], 2).dtype == np.uint8

@@ -10,9 +10,9 @@ from csd.data.decode import read_image_file
 from csd.data.encode import write_image_file
 from csd.data.image_file import ImageFile
 from csd.errors import WorkError
-from csd.inference import Engine, Upscaler, restore, upscale_image, upscale_to_file
+from csd.inference import Engine, Upscaler, upscale, upscale_image, upscale_to_file
 from csd.inference.images import upscale_plane, upscale_rows
-from csd.inference.tiling import Cut, restore_strips
+from csd.inference.tiling import Cut, upscale_in_strips
 
 
 def smooth(scale):
@@ -46,12 +46,12 @@ def photo_of(planes, channels, dtype):
 @pytest.mark.parametrize("tile", [16, (7, 100), None])
 def test_strips_are_the_rows_of_the_whole(whole, tile):
     lr = whole[:, :, :3].astype(np.uint8)
-    wanted = restore(smooth(3), lr, scale=3, tile=tile, overlap=4, dtype=np.float32)
-    strips = list(restore_strips(smooth(3), lr, 3, Cut(tile, 4), dtype=np.float32))
+    wanted = upscale(smooth(3), lr, scale=3, tile=tile, overlap=4, dtype=np.float32)
+    strips = list(upscale_in_strips(smooth(3), lr, 3, Cut(tile, 4), dtype=np.float32))
     down = tile[0] if isinstance(tile, tuple) else tile or 53
     assert [len(strip) // 3 for strip in strips] == [min(down, 53 - y) for y in range(0, 53, down)]
     np.testing.assert_array_equal(np.concatenate(strips), wanted)
-    whole_at_once = restore(smooth(3), lr, scale=3, dtype=np.float32)
+    whole_at_once = upscale(smooth(3), lr, scale=3, dtype=np.float32)
     np.testing.assert_array_equal(wanted, whole_at_once)
 
 

@@ -10,9 +10,9 @@ from csd.inference import (
     Engine,
     ImageFile,
     count_tiles,
-    restore,
     run_ensemble,
     to_uint8,
+    upscale,
 )
 
 
@@ -35,20 +35,22 @@ def lopsided(x):
     return y + np.linspace(0, 9, y.shape[3], dtype=np.float32)
 
 
-def test_whole_image_keeps_channels_and_orientation(picture):
-    out = restore(repeat, picture, scale=2)
-    np.testing.assert_array_equal(out, picture.repeat(2, axis=0).repeat(2, axis=1))
+def test_whole_image_keeps_channels_and_orientation(sample_image):
+    out = upscale(repeat, sample_image, scale=2)
+    np.testing.assert_array_equal(out, sample_image.repeat(2, axis=0).repeat(2, axis=1))
 
 
 @pytest.mark.parametrize("tile", [1, 7, 16, 60, 61, 83, 500])
-def test_tiles_equal_the_whole(picture, tile):
-    whole = restore(blurring, picture, scale=2)
-    np.testing.assert_array_equal(restore(blurring, picture, scale=2, tile=tile, overlap=2), whole)
+def test_tiles_equal_the_whole(sample_image, tile):
+    whole = upscale(blurring, sample_image, scale=2)
+    np.testing.assert_array_equal(
+        upscale(blurring, sample_image, scale=2, tile=tile, overlap=2), whole
+    )
     if tile < 40:  # too little context must show, or the test above proves nothing
-        assert (restore(blurring, picture, scale=2, tile=tile, overlap=0) != whole).any()
+        assert (upscale(blurring, sample_image, scale=2, tile=tile, overlap=0) != whole).any()
 
 
-def test_tiles_bound_what_the_network_sees(picture):
+def test_tiles_bound_what_the_network_sees(sample_image):
     seen = []
 
     def run(x):
@@ -56,7 +58,7 @@ def test_tiles_bound_what_the_network_sees(picture):
         return repeat(x)
 
     calls = []
-    restore(run, picture, scale=2, tile=16, overlap=4, progress=calls.append)
+    upscale(run, sample_image, scale=2, tile=16, overlap=4, progress=calls.append)
     assert set(seen) == {(1, 3, 24, 24)}
     assert len(seen) == sum(calls) == count_tiles(61, 83, 16) == 4 * 6
 
@@ -66,8 +68,8 @@ def test_rounding_is_half_up_and_clipped():
     np.testing.assert_array_equal(to_uint8(values), [0, 0, 0, 1, 2, 3, 255, 255, 255])
 
 
-def test_self_ensemble_is_the_mean_of_eight_explicit_runs(picture):
-    x = picture.astype(np.float32).transpose(2, 0, 1)[None]
+def test_self_ensemble_is_the_mean_of_eight_explicit_runs(sample_image):
+    x = sample_image.astype(np.float32).transpose(2, 0, 1)[None]
     explicit = []
     for transpose in (False, True):
         for vertical in (False, True):
@@ -81,7 +83,7 @@ def test_self_ensemble_is_the_mean_of_eight_explicit_runs(picture):
                 explicit.append(y[:, :, ::-1] if vertical else y)
     assert np.abs(np.mean(explicit, axis=0) - lopsided(x)).max() > 1
     np.testing.assert_allclose(run_ensemble(lopsided, x), np.mean(explicit, axis=0), atol=1e-3)
-    whole = restore(lopsided, picture, scale=2, self_ensemble=True, dtype=np.float32)
+    whole = upscale(lopsided, sample_image, scale=2, self_ensemble=True, dtype=np.float32)
     np.testing.assert_allclose(whole.transpose(2, 0, 1), np.mean(explicit, axis=0)[0], atol=1e-3)
 
 
@@ -107,7 +109,7 @@ def bright_half():
 @pytest.mark.parametrize("self_ensemble", [False, True])
 def test_tiles_take_the_averages_of_the_whole_image(bright_half, self_ensemble):
     def run(runner, tile):
-        return restore(runner, bright_half, scale=2, tile=tile, overlap=8, dtype=np.float32,
+        return upscale(runner, bright_half, scale=2, tile=tile, overlap=8, dtype=np.float32,
                        self_ensemble=self_ensemble)  # fmt: skip
 
     whole = run(pooling, None)
@@ -126,15 +128,15 @@ def test_grey_takes_the_averages_of_the_whole_image(bright_half):
     assert np.abs(tiled.astype(int) - whole).max() < 5
 
 
-def test_wrong_input_is_named(picture):
+def test_wrong_input_is_named(sample_image):
     with pytest.raises(InputError, match=r"\(H, W, 3\)"):
-        restore(repeat, picture[:, :, 0], scale=2)
+        upscale(repeat, sample_image[:, :, 0], scale=2)
     with pytest.raises(InputError, match="not scale 3"):
-        restore(repeat, picture, scale=3)
+        upscale(repeat, sample_image, scale=3)
     with pytest.raises(InputError, match="tile"):
-        restore(repeat, picture, scale=2, tile=-1)
+        upscale(repeat, sample_image, scale=2, tile=-1)
     with pytest.raises(WorkError, match="undefined"):
-        restore(lambda x: repeat(x) * np.float32("nan"), picture, scale=2)
+        upscale(lambda x: repeat(x) * np.float32("nan"), sample_image, scale=2)
 
 
 @pytest.mark.slow
@@ -182,15 +184,15 @@ def test_runner_follows_the_weights(mindspore_cpu):
     ("name", "hyper"),
     [("edsr", {"n_resblocks": 4, "res_scale": 0.1}), ("msrresnet", {"n_resblocks": 4})],
 )
-def test_tiles_of_a_network_equal_its_whole(mindspore_cpu, picture, name, hyper):
+def test_tiles_of_a_network_equal_its_whole(mindspore_cpu, sample_image, name, hyper):
     from csd.inference import make_runner
     from csd.nets import create_model
 
     net = create_model(name, scale=2, n_feats=8, **hyper)
     run = make_runner(net)
-    whole = restore(run, picture, scale=2)
+    whole = upscale(run, sample_image, scale=2)
     # windows of 64 do not cover the 83 columns: neighbours and borders are both exercised
-    assert psnr_rgb(restore(run, picture, scale=2, tile=16), whole, 0) > 60
+    assert psnr_rgb(upscale(run, sample_image, scale=2, tile=16), whole, 0) > 60
 
 
 @pytest.mark.slow
@@ -214,8 +216,8 @@ def test_tiles_of_channel_attention_come_near_its_whole(mindspore_cpu, reference
     image = read_image(reference / "benchmark" / "Set5" / "HR" / "woman.png")
 
     def psnr(runner):
-        tiled = restore(runner, image, scale=2, tile=64, dtype=np.float32)
+        tiled = upscale(runner, image, scale=2, tile=64, dtype=np.float32)
         return 10 * np.log10(255**2 / np.mean((tiled - whole) ** 2, dtype=np.float64))
 
-    whole = restore(run, image, scale=2, dtype=np.float32)
+    whole = upscale(run, image, scale=2, dtype=np.float32)
     assert psnr(run) > max(60, psnr(run.run) + 10)

@@ -81,7 +81,7 @@ def apart(problem):
 def test_csd_of_several_students_is_the_sum(problem, apart, weights):
     net, encoder, *batch = problem
     together = CSDObjective(net, encoder, student_width=WIDTHS, width_weights=weights)
-    # The narrow students' contrast is more than rounding, the whole network's with itself is none.
+    # The students' contrast is more than rounding, the full-width network's with itself is none.
     contrasts = [values[3] for values, _ in apart[1:]]
     assert contrasts[0] == 0.0 and min(contrasts[1:]) > 1e-3
     _assert_sum(_values(together, *batch), apart, weights or (1.0,) * 3)

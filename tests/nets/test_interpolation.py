@@ -29,7 +29,7 @@ def test_every_width_starts_at_bicubic_quality(mindspore_cpu, reference, name, s
     """Within 0.3 dB, and so 0.4 dB above bilinear."""
     import cv2
 
-    from csd.inference import make_runner, restore
+    from csd.inference import make_runner, upscale
 
     rows, columns = 280 // scale, 220 // scale  # one size: compiled once a width
     pairs = [
@@ -48,7 +48,7 @@ def test_every_width_starts_at_bicubic_quality(mindspore_cpu, reference, name, s
     net = _start(name, scale)
     for width in (1.0, 0.5, 0.25):
         run = make_runner(net, width)
-        psnr = score(lambda lr, run=run: restore(run, lr, scale=scale))
+        psnr = score(lambda lr, run=run: upscale(run, lr, scale=scale))
         assert abs(psnr - bicubic) < 0.3 and psnr > bilinear + 0.4, (width, psnr)
 
 

@@ -93,7 +93,7 @@ def test_page_holds_everything_and_asks_for_nothing(runs, tmp_path):
     assert "Contrastive loss" not in words  # the column holds zeros only
     psnr = runs[0].metrics["runs"][2]["sets"]["Tiny"]["psnr_y"]
     assert f"{psnr:.2f}" in words
-    # two photographs, each: a thumbnail, and crops of bicubic, student, teacher and truth
+    # two images, each: a thumbnail, and crops of bicubic, student, teacher and truth
     assert sum(a.startswith("data:image/png") for a in page.addresses) == 2 * 4
     assert sum(a.startswith("data:image/jpeg") for a in page.addresses) == 2
 
@@ -195,15 +195,15 @@ def test_page_in_a_browser(runs, tmp_path, browser, show, shoot, width, height):
         overflow = "return document.documentElement.scrollWidth - window.innerWidth"
         assert browser.execute_script(overflow) <= 0
         size = "desk" if width > 600 else "phone"
-        with Image.open(shoot(f"report_{size}_{scheme}")) as picture:
-            assert picture.size == (width, height)
-            pixels = np.asarray(picture.convert("L")).astype(float)
+        with Image.open(shoot(f"report_{size}_{scheme}")) as sample_image:
+            assert sample_image.size == (width, height)
+            pixels = np.asarray(sample_image.convert("L")).astype(float)
         assert pixels.std() > 5
         means[scheme] = pixels.mean()
         script = "document.querySelectorAll('.charts').forEach(e => e.scrollIntoView())"
         browser.execute_script(script)
-        with Image.open(shoot(f"charts_{size}_{scheme}")) as picture:
-            assert np.asarray(picture.convert("L")).std() > 5
+        with Image.open(shoot(f"charts_{size}_{scheme}")) as sample_image:
+            assert np.asarray(sample_image.convert("L")).std() > 5
     assert means["light"] > 150 > means["dark"]
     assert browser.get_log("browser") == []
 

@@ -1,4 +1,4 @@
-"""A run small enough to be trained in a test: eleven photographs, one block of eight features."""
+"""A run small enough to be trained in a test: eleven images, one block of eight features."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory):
-    """A folder of eleven photographs: ten to train on, one to validate with."""
+    """A folder of eleven images: ten to train on, one to validate with."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for number in range(11):

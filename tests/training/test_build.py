@@ -45,7 +45,7 @@ def test_contradictions(changes, sentence):
         check_settings(_config(**changes))
 
 
-def test_widths_of_each_recipe():
+def test_widths_of_each_method():
     from csd.training.build import trained_widths
 
     config = _config(train__widths=[0.25, 0.5])

@@ -1,4 +1,4 @@
-"""Photographs that cannot be trained on: named before anything is trained."""
+"""Images that cannot be trained on: named before anything is trained."""
 
 import os
 
@@ -21,7 +21,7 @@ def folder(tmp_path):
     return build
 
 
-def test_truncated_photograph_is_named(settings, run, photos, folder):
+def test_truncated_image_is_named(settings, run, photos, folder):
     own = folder(photos)
     broken = own / "01.png"
     broken.write_bytes(broken.read_bytes()[:300])
@@ -36,12 +36,12 @@ def test_text_that_calls_itself_png_is_named(settings, run, photos, folder):
         run(settings(f"--data_dir={own}"))
 
 
-def test_photograph_smaller_than_the_patch(settings, run):
+def test_image_smaller_than_the_patch(settings, run):
     with pytest.raises(InputError, match=r"is smaller than the HR patch of 128 pixels"):
         run(settings("--data.lr_patch=64"))
 
 
-def test_one_photograph_leaves_none_to_validate_with(settings, run, photos, folder):
+def test_one_image_leaves_none_to_validate_with(settings, run, photos, folder):
     own = folder(photos, 1)
     with pytest.raises(InputError, match="holds one image: none is left to validate with"):
         run(settings(f"--data_dir={own}", "--train.validate_every=1"))

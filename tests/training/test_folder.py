@@ -60,7 +60,7 @@ def test_another_run_is_not_written_over(saved, config):
     from csd.training.folder import prepare_folder
 
     saved(7)
-    with pytest.raises(InputError, match=r"run holds a run of 7 steps; go on with --resume"):
+    with pytest.raises(InputError, match=r"run holds a run of 7 steps; continue with --resume"):
         prepare_folder(config)
     config.train.resume = True
     prepare_folder(config)
@@ -68,18 +68,18 @@ def test_another_run_is_not_written_over(saved, config):
 
 def test_a_checkpoint_with_old_names_of_keys_is_resumed(saved, config):
     from csd.config import plain
-    from csd.training.folder import newest_good, restore_run
+    from csd.training.folder import load_progress, newest_good
 
     folder, net, state = saved(7)
     checkpoint = newest_good(folder)
     old = plain(config)
-    old["train"]["recipe"] = old["train"].pop("method")
+    old["train"]["config_file"] = old["train"].pop("method")
     old["train"]["iterations"] = old["train"].pop("steps_per_epoch")
     checkpoint.meta["config"] = old
-    assert restore_run(checkpoint, config, net, state).step == 7
+    assert load_progress(checkpoint, config, net, state).step == 7
     old["train"]["iterations"] += 1
     with pytest.raises(InputError, match=r"train.steps_per_epoch: 1001 -> 1000"):
-        restore_run(checkpoint, config, net, state)
+        load_progress(checkpoint, config, net, state)
 
 
 def test_two_runs_do_not_write_to_one_folder(config):
@@ -210,7 +210,7 @@ def test_no_whole_checkpoint(saved):
 def test_everything_comes_back(saved, config):
     import mindspore as ms
 
-    from csd.training.folder import newest_good, restore_run
+    from csd.training.folder import load_progress, newest_good
 
     rng = np.random.default_rng(0)
     _, net, state = saved()
@@ -222,7 +222,7 @@ def test_everything_comes_back(saved, config):
     expected = {name: p.asnumpy().copy() for name, p in parts.items()}
     for parameter in parts.values():
         parameter.set_data(ms.Tensor(np.zeros_like(parameter.asnumpy())))
-    progress = restore_run(newest_good(folder), config, net, state)
+    progress = load_progress(newest_good(folder), config, net, state)
     assert (progress.step, progress.samples, progress.best_psnr) == (9, 144, 30.5)
     for name, parameter in parts.items():
         np.testing.assert_array_equal(parameter.asnumpy(), expected[name], err_msg=name)
@@ -231,7 +231,7 @@ def test_everything_comes_back(saved, config):
 @pytest.mark.parametrize("kind", [np.float16, np.float64, np.int32])
 @pytest.mark.parametrize("part", ["params", "train_state"])
 def test_another_type_is_refused_not_converted(saved, config, kind, part):
-    from csd.training.folder import newest_good, restore_run
+    from csd.training.folder import load_progress, newest_good
 
     folder, net, state = saved(9)
     checkpoint = newest_good(folder)
@@ -240,11 +240,11 @@ def test_another_type_is_refused_not_converted(saved, config, kind, part):
     arrays[name] = arrays[name].astype(kind)
     wanted = rf"tensor '{name}' should have shape .* float32, found .* {np.dtype(kind)}"
     with pytest.raises(InputError, match=wanted):
-        restore_run(checkpoint, config, net, state)
+        load_progress(checkpoint, config, net, state)
 
 
 def test_changed_configuration_is_named_and_refused(saved, config):
-    from csd.training.folder import newest_good, restore_run
+    from csd.training.folder import load_progress, newest_good
 
     folder, net, state = saved(9)
     checkpoint = newest_good(folder)
@@ -252,23 +252,23 @@ def test_changed_configuration_is_named_and_refused(saved, config):
     config.optim.lr = 0.5
     config.train.batch_size = 3
     with pytest.raises(InputError) as caught:
-        restore_run(checkpoint, config, net, state)
+        load_progress(checkpoint, config, net, state)
     assert "optim.lr: 0.0001 -> 0.5" in str(caught.value)
     assert "train.batch_size: 16 -> 3" in str(caught.value)
     assert "save_every" not in str(caught.value) and "--allow_changed" in str(caught.value)
     config.train.allow_changed = True
-    assert restore_run(checkpoint, config, net, state).step == 9
+    assert load_progress(checkpoint, config, net, state).step == 9
 
 
 def test_checkpoint_of_another_network_is_refused_even_when_told(saved, config, mindspore_cpu):
     from csd.nets import create_model
-    from csd.training.folder import newest_good, restore_run
+    from csd.training.folder import load_progress, newest_good
 
     folder, _, state = saved(9)
     config.train.allow_changed = True
     other = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)
     with pytest.raises(InputError, match=r"the checkpoint: tensor '.*' should have shape"):
-        restore_run(newest_good(folder), config, other, state)
+        load_progress(newest_good(folder), config, other, state)
 
 
 def test_full_disk_leaves_the_previous_checkpoint_whole(saved):

@@ -89,7 +89,7 @@ def test_a_rank_dies(run, capsys, tmp_path):
     assert time.monotonic() - begin < 20  # and not the minute that msrun would wait
     assert capsys.readouterr().err == (
         "error: rank 1 died of signal 9; all others were ended. Its output is in "
-        f"{tmp_path / 'worker_1.log'}; go on with --resume\n"
+        f"{tmp_path / 'worker_1.log'}; continue with --resume\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""The recipes that are shipped: the paper's are the paper's, and every one of them starts."""
+"""The configs that are shipped: the paper's are the paper's, and every one of them starts."""
 
 from pathlib import Path
 
@@ -26,22 +26,22 @@ COUNTS = {
 }
 
 
-def _load(name, scale, recipe, *extra):
-    file = CONFIGS / f"paper_{name}_x{scale}_{recipe}.yaml"
+def _load(name, scale, config_file, *extra):
+    file = CONFIGS / f"paper_{name}_x{scale}_{config_file}.yaml"
     return load_config("train", ["--config", str(file), *extra])
 
 
-def test_the_paper_has_twelve_recipes():
+def test_the_paper_has_twelve_configs():
     expected = {f"paper_{n}_x{s}_{r}.yaml" for n, s in PAPER for r in ("teacher", "csd")}
     assert {file.name for file in CONFIGS.glob("paper_*.yaml")} == expected
 
 
-@pytest.mark.parametrize("recipe", ["teacher", "csd"])
+@pytest.mark.parametrize("config_file", ["teacher", "csd"])
 @pytest.mark.parametrize(("name", "scale"), PAPER)
-def test_settings_are_the_papers(name, scale, recipe):
-    config = _load(name, scale, recipe)
+def test_settings_are_the_papers(name, scale, config_file):
+    config = _load(name, scale, config_file)
     model, data, train, optim = config.model, config.data, config.train, config.optim
-    assert (model.name, model.scale, train.method) == (name, scale, recipe)
+    assert (model.name, model.scale, train.method) == (name, scale, config_file)
     hyper = {
         "edsr": ("n_feats", "n_resblocks", "res_scale"),
         "rcan": ("n_feats", "n_resgroups", "n_resblocks", "reduction"),
@@ -58,7 +58,7 @@ def test_settings_are_the_papers(name, scale, recipe):
     )  # fmt: skip
     assert (optim.schedule, optim.decay_epochs, optim.decay_factor) == ("step", 200, 0.1)
     assert (optim.warmup, optim.clip_norm) == (0, 0.0)
-    if recipe == "csd":
+    if config_file == "csd":
         loss = config.loss
         assert list(train.widths) == [0.25]
         assert (loss.negatives, loss.contrast_weight, loss.teacher_weight) == (10, 200.0, 1.0)
@@ -71,7 +71,7 @@ def test_networks_have_the_papers_parameters(name, scale, mindspore_cpu):
     from csd.nets import create_model
     from csd.training.build import create_network
 
-    # x3 has no recipe of its own: that of x4 with another scale.
+    # x3 has no config of its own: that of x4 with another scale.
     given = (name, scale, "csd") if scale in SCALES else (name, 4, "csd", f"--scale={scale}")
     net = create_network(_load(*given, "--teacher=none"))
     found = [sum(p.size for p in net.trainable_params())]
@@ -82,16 +82,16 @@ def test_networks_have_the_papers_parameters(name, scale, mindspore_cpu):
 
 
 @pytest.mark.parametrize(
-    ("name", "scale", "recipe"),
+    ("name", "scale", "config_file"),
     [
         pytest.param(
-            *case, recipe, marks=pytest.mark.nightly if case[0] in DEEP else pytest.mark.slow
+            *case, config_file, marks=pytest.mark.nightly if case[0] in DEEP else pytest.mark.slow
         )
         for case in PAPER
-        for recipe in ("teacher", "csd")
+        for config_file in ("teacher", "csd")
     ],
 )
-def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
+def test_a_step_of_every_config(name, scale, config_file, mindspore_cpu):
     """Whole networks, whole VGG-19, the whole schedule; only the batch is small."""
     import mindspore as ms
 
@@ -99,7 +99,7 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
     from csd.training.build import check_settings, create_network, create_step
 
     config = _load(
-        name, scale, recipe, "--teacher=none", "--vgg=random", "--train.batch_size=1",
+        name, scale, config_file, "--teacher=none", "--vgg=random", "--train.batch_size=1",
         "--loss.negatives=1", "--data.lr_patch=8",
     )  # fmt: skip
     check_settings(config)
@@ -109,10 +109,10 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
     shapes = [(1, 3, 8, 8), (1, 3, 8 * scale, 8 * scale), (1, 3, 8, 8)]
     batch = [ms.Tensor(rng.integers(0, 256, shape, np.uint8)) for shape in shapes]
     before = {n: p.asnumpy().copy() for n, p in net.parameters_and_names()}
-    out = step(*batch[: 3 if recipe == "csd" else 2]).asnumpy()
+    out = step(*batch[: 3 if config_file == "csd" else 2]).asnumpy()
     total, student, teacher, contrast, updated = out
     assert updated == 1.0 and np.isfinite(out).all() and teacher > 0
-    if recipe == "csd":
+    if config_file == "csd":
         assert min(student, contrast) > 0
         assert total == pytest.approx(student + teacher + 200 * contrast, rel=1e-5)
     else:
@@ -123,8 +123,8 @@ def test_a_step_of_every_recipe(name, scale, recipe, mindspore_cpu):
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
-def test_every_recipe_passes_its_checks(file, tmp_path):
-    """Once teacher and VGG weights are given, which no recipe can bring."""
+def test_every_config_passes_its_checks(file, tmp_path):
+    """Once teacher and VGG weights are given, which no config can bring."""
     from csd.training.build import check_settings
 
     teacher = tmp_path / "teacher.ckpt"

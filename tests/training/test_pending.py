@@ -22,7 +22,7 @@ class Output:
 
 @pytest.fixture
 def window():
-    """(pending losses of a run at step 7, sentences, steps told to the bar, reads)."""
+    """(pending losses of a run at step 7, sentences, steps given to the bar, reads)."""
     sentences, steps, reads = [], [], []
     return PendingLosses(7, sentences.append, steps.append), sentences, steps, reads
 

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def store(tmp_path):
-    """24 photographs, each of one grey level, its number."""
+    """24 images, each of one grey level, its number."""
     import cv2
 
     from csd.data import find_pairs, open_store
@@ -33,7 +33,7 @@ def _flat(lists):
 
 
 @pytest.mark.parametrize(("ranks", "batch"), [(2, 4), (3, 2), (8, 1)])
-def test_shards_are_disjoint_and_cover_the_photographs(store, ranks, batch):
+def test_shards_are_disjoint_and_cover_the_images(store, ranks, batch):
     steps = 24 // (ranks * batch)
     shards = [_flat(_shown(store, rank, ranks, batch, steps)) for rank in range(ranks)]
     assert sorted(_flat(shards)) == list(range(24))
@@ -62,8 +62,8 @@ def test_one_rank_needs_no_partner():
     assert device.broadcast(arrays) is arrays
 
 
-def test_validation_with_fewer_photographs_than_ranks(mindspore_cpu, photos, tmp_path):
-    """A rank without a photograph adds nothing; the mean is that of the others."""
+def test_validation_with_fewer_images_than_ranks(mindspore_cpu, photos, tmp_path):
+    """A rank without an image adds nothing; the mean is that of the others."""
     from csd.data import find_pairs
     from csd.nets import create_model
     from csd.runtime import Runtime

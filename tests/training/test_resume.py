@@ -1,4 +1,4 @@
-"""A run that is interrupted and resumed is the run that was not, bit by bit."""
+"""A run that is interrupted and resumed is the run that was not, bit-exact."""
 
 import numpy as np
 import pytest
@@ -87,9 +87,9 @@ def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd, cap
     newest.write_bytes(b"\x0a")
 
     finished = run([*argv, "--resume"])
-    told = capfd.readouterr()
+    said = capfd.readouterr()
     assert f"skipping a damaged checkpoint: {newest}" in caplog.text
-    assert "resuming at step 5" in told.out
+    assert "resuming at step 5" in said.out
     assert load_checkpoint(finished / "last.ckpt").meta["progress"]["step"] == 12
     before = (finished / "metrics.csv").read_text()
     assert [row[0] for row in _losses(finished)] == [str(n) for n in range(1, 13)]
@@ -97,7 +97,7 @@ def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd, cap
     run([*argv, "--resume"])
     assert f"nothing to do: {finished} holds all 12 steps" in capfd.readouterr().out
     assert (finished / "metrics.csv").read_text() == before
-    with pytest.raises(InputError, match=r"holds a run of 12 steps; go on with --resume"):
+    with pytest.raises(InputError, match=r"holds a run of 12 steps; continue with --resume"):
         run(argv)
 
 

@@ -33,7 +33,7 @@ def _steps_saved(folder):
 
 
 def test_skips_while_the_loss_scale_falls_do_not_count(run_flags, capsys):
-    """Sixteen halvings, as from 2^16 to 1, and nine skips at the smallest: the run goes on."""
+    """Sixteen halvings, as from 2^16 to 1, and nine skips at the smallest: the run continues."""
     run_flags([UPDATED] + [FALLING] * 16 + [SKIPPED] * 9 + [UPDATED] + [SKIPPED] * 9 + [UPDATED])
     said = capsys.readouterr()
     lines = [line for line in (said.out + said.err).splitlines() if "not finite" in line]

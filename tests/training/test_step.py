@@ -167,7 +167,7 @@ def test_upscaled_negatives_match_imresize(scale, mindspore_cpu):
     found = BicubicUpscale(11, scale)(ms.Tensor(patch.astype(np.float32))).asnumpy()
     for i in range(2):
         expected = imresize_bicubic(patch[i].transpose(1, 2, 0), scale).transpose(2, 0, 1)
-        # Two roundings to whole grey levels, the first one weighed by the second pass.
+        # Two roundings to whole of 255, the first one weighed by the second pass.
         assert np.abs(found[i] - expected).max() <= 1.26
         assert np.abs(found[i] - expected).mean() < 0.4
     assert found.min() >= 0 and found.max() <= 255

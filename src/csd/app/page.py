@@ -45,12 +45,12 @@ def _free_port(host: str) -> int:
 def _answerer(session: Session, gr):
     """What the page calls with an upload and a width: slider, download, and a line of HTML."""
 
-    def restore(path, width, progress=gr.Progress()):  # noqa: B008  Gradio finds it by this default
+    def upscale(path, width, progress=gr.Progress()):  # noqa: B008  Gradio finds it by this default
         no_file = gr.DownloadButton(value=None, interactive=False)
         if not path:
             return None, no_file, ""
         try:
-            answer = session.restore(path, width, lambda share: progress(share, desc="Restoring"))
+            answer = session.upscale(path, width, lambda share: progress(share, desc="Upscaling"))
         except CSDError as error:
             sentence = escape(str(error))
             return (
@@ -64,7 +64,7 @@ def _answerer(session: Session, gr):
             f'<p class="done" role="status">{escape(answer.summary)}</p>',
         )
 
-    return restore
+    return upscale
 
 
 def build_page(session: Session):

@@ -98,7 +98,7 @@ class Session:
                 f"most {self.max_pixels / 1e6:g} are taken"
             )
 
-    def restore(
+    def upscale(
         self, path: str | Path, width: float, progress: Callable[[float], None] | None = None
     ) -> Answer:
         """Up-scale one file.
@@ -116,13 +116,13 @@ class Session:
             raise WorkError("the page's disk space is used up; try again in an hour")
         try:
             self.check(path)
-            return self._worker.submit(self._restore, path, width, progress).result()
+            return self._worker.submit(self._upscale, path, width, progress).result()
         except InputError as error:  # the page's reader knows the file, not our path to it
             raise InputError(str(error).replace(str(path), "this file")) from None
         except MemoryError:
             raise WorkError("there is not enough memory for this image") from None
 
-    def _restore(self, path: Path, width: float, progress: Callable | None) -> Answer:
+    def _upscale(self, path: Path, width: float, progress: Callable | None) -> Answer:
         up, started = self.upscaler.at_width(width), time.monotonic()
         photo = read_image_file(path)
         total, done = up.count_tiles(*photo.size), 0
@@ -134,23 +134,23 @@ class Session:
                 progress(done / total)
 
         called = time.monotonic()
-        restored = up.upscale_file(photo, step)
+        upscaled = up.upscale_file(photo, step)
         network = time.monotonic() - called
         seconds = time.monotonic() - started
         if len(self._results) >= _KEPT_RESULTS:
             shutil.rmtree(self._results.popleft(), ignore_errors=True)
         self._results.append(Path(tempfile.mkdtemp(dir=self.folder)))
         target = self._results[-1] / f"{_plain(path.stem)}_x{up.scale}.png"
-        write_image_file(target, restored)
-        (low, across), (high, wide) = photo.size, restored.size
+        write_image_file(target, upscaled)
+        (low, across), (high, wide) = photo.size, upscaled.size
         facts = [
             f"{across} x {low} → {wide} x {high} pixels",
             f"{seconds:.1f} s at width {width:g}",
             f"of which {up.engine.name} {network:.1f} s",
             f"PNG of {target.stat().st_size / MEGABYTE:.1f} MB",
         ]
-        size = _preview_size(restored)
-        before, after = _preview(photo, size), _preview(restored, size)
+        size = _preview_size(upscaled)
+        before, after = _preview(photo, size), _preview(upscaled, size)
         return Answer(before, after, target, "; ".join([", ".join(facts), *photo.notes]))
 
 

@@ -1,6 +1,6 @@
 """Which kind of file this is, and its tensors: one table, one reader per kind.
 
-The kind is told by the file's first bytes, never by its name.
+The kind is recognised by the file's first bytes, never by its name.
 """
 
 import json

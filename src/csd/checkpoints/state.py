@@ -7,7 +7,7 @@ import numpy as np
 from csd.errors import InputError
 
 # DIV2K's mean RGB, which the networks subtract first and add last, in 0..255; rounded as the
-# PyTorch codes round it, so that a file written from our weights equals theirs bit by bit.
+# PyTorch codes round it, so that a file written from our weights equals theirs bit-exact.
 RGB_MEAN = np.float32(255) * np.array((0.4488, 0.4371, 0.4040), np.float32)
 _MEAN_SIGN = {"sub_mean": -1.0, "add_mean": 1.0}
 

@@ -19,7 +19,7 @@ DESCRIPTION = """Up-scale images of any size and kind with a trained network.
 Transparency, grey, 16 bits, colour profile, EXIF, XMP and resolution are kept; an orientation is
 applied. --strip leaves EXIF, XMP and resolution out. Tiles are of a fixed size, so
 that memory is bounded and a result does not depend on the machine. Files that exist are skipped
-unless --overwrite; a file that cannot be read is named, and the rest go on.
+unless --overwrite; a file that cannot be read is named, and the rest continue.
 
 --budget_ms N takes, for each image by its size, the widest trained width whose network takes
 at most N milliseconds for it, and says which; where none does, the narrowest. How long each width
@@ -166,7 +166,7 @@ def main(argv: Sequence[str]) -> int:
     options = config.infer
     if not options.input:
         raise InputError(
-            "nothing to restore; name it with --input photo.jpg, a folder or a '*.jpg'"
+            "nothing to upscale; name it with --input photo.jpg, a folder or a '*.jpg'"
         )
 
     if options.budget_ms is not None and options.width is not None:

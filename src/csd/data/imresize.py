@@ -80,7 +80,7 @@ def imresize_bicubic(image: np.ndarray, scale: float) -> np.ndarray:
         uint8 array of as many dimensions as `image`.
 
     Raises:
-        TypeError, ValueError: not a uint8 picture, an empty one, or a scale that is not positive.
+        TypeError, ValueError: not a uint8 image, an empty one, or a scale that is not positive.
     """
     image = np.asarray(image)
     if image.dtype != np.uint8:
@@ -101,7 +101,7 @@ def imresize_bicubic(image: np.ndarray, scale: float) -> np.ndarray:
 def imresize_pillow(image: np.ndarray, scale: float) -> np.ndarray:
     """Pillow's bicubic, for comparison with numbers made with it; shapes as `imresize_bicubic`.
 
-    Pillow drops the taps outside the image and computes in fixed point: up to 15 grey levels away.
+    Pillow drops the taps outside the image and computes in fixed point: up to 15 of 255 away.
     """
     height, width = image.shape[:2]
     size = (resized_length(width, scale), resized_length(height, scale))

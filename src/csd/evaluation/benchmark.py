@@ -12,7 +12,7 @@ from csd.data import Pair, imresize_bicubic, imresize_pillow, load_pair, write_p
 from csd.errors import InputError
 from csd.evaluation.complexity import count_parameters, multiply_adds
 from csd.evaluation.metrics import psnr_rgb, psnr_y, ssim_y
-from csd.inference import ImageFile, Upscaler, restore
+from csd.inference import ImageFile, Upscaler, upscale
 from csd.inference.engines.base import Runner
 
 Load = Callable[[Pair, int], tuple[np.ndarray, np.ndarray]]
@@ -126,7 +126,7 @@ def validate(
     images = {}
     for pair in pairs[rank::ranks]:
         hr, lr = load(pair, scale)
-        images[pair.name] = _score(pair.name, restore(run, lr, scale=scale, tile=tile), hr, scale)
+        images[pair.name] = _score(pair.name, upscale(run, lr, scale=scale, tile=tile), hr, scale)
     scores = {key: [s[key] for s in images.values()] for key in ("psnr_y", "ssim_y")}
     return {
         "psnr_y": _mean(scores["psnr_y"]),
@@ -152,7 +152,7 @@ def evaluate(
 
     PSNR and SSIM on Y leave a border of `scale` pixels out, PSNR on RGB (DIV2K's convention) one of
     scale + 6; it is absent for images smaller than that. `ms` is the wall-clock time of a whole
-    restoration, the compilation excluded by a first, uncounted one.
+    upscaling, the compilation excluded by a first, uncounted one.
 
     Args:
         model: name and hyper-parameters of the network, None for bicubic alone.

@@ -69,7 +69,7 @@ def _source(mindir: Path) -> Path:
 
 
 def write_inputs(pairs: Sequence[Pair], scale: int, folder: Path) -> None:
-    """Write the small image of each pair as `folder/<name>.png`."""
+    """Write the LR image of each pair as `folder/<name>.png`."""
     for pair in pairs:
         write_png(folder / f"{pair.name}.png", load_pair(pair, scale)[1])
 

@@ -31,7 +31,7 @@ def rgb_to_y(image: np.ndarray) -> np.ndarray:
 
 def check_pair(sr: np.ndarray, hr: np.ndarray, shave: int, least: int) -> None:
     """Raise InputError unless both are uint8 (H, W, 3) of one size, `least` inside the border."""
-    for name, image in (("restored", sr), ("true", hr)):
+    for name, image in (("upscaled", sr), ("true", hr)):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise InputError(
                 f"the {name} image must be uint8 of shape (H, W, 3), not {image.dtype} of shape "
@@ -39,9 +39,9 @@ def check_pair(sr: np.ndarray, hr: np.ndarray, shave: int, least: int) -> None:
             )
     if sr.shape != hr.shape:
         raise InputError(
-            f"the restored image is {sr.shape[1]}x{sr.shape[0]} and the true one "
+            f"the upscaled image is {sr.shape[1]}x{sr.shape[0]} and the true one "
             f"{hr.shape[1]}x{hr.shape[0]}: crop them to equal sizes "
-            "(csd.data.load_pair crops a true image that exceeds by a few rows)"
+            "(csd.data.load_pair crops an HR image that exceeds by a few rows)"
         )
     if shave < 0:
         raise InputError(f"shave must not be negative, and is {shave}")

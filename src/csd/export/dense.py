@@ -39,7 +39,7 @@ def dense_network(net: SlimmableSR, width: float, *, fold: bool = True) -> Slimm
 
 
 def receptive_radius(net: SlimmableSR) -> float:
-    """How far, in pixels of the small image, an output pixel can see through the convolutions.
+    """How far, in pixels of the LR image, an output pixel can see through the convolutions.
 
     Every convolution of the backbones lies on one chain from input to output, or beside one as
     long, so the radius is the sum over all of them of (kernel // 2) / resolution. Averages over the

@@ -23,7 +23,7 @@ FILE_FORMATS = ("MINDIR", "AIR", "ONNX")
 
 @dataclass(frozen=True)
 class Exported:
-    """A file that was written and checked; `difference` is in grey levels, on a photograph."""
+    """A file that was written and checked; `difference` is in of 255, on an image."""
 
     path: Path
     name: str
@@ -82,7 +82,7 @@ def export_network(
     sizes: list[Size] | None = None,
     origin: dict | None = None,
 ) -> list[Exported]:
-    """Export `net` at `width`, one file for each size, and check each file on a photograph.
+    """Export `net` at `width`, one file for each size, and check each file on an image.
 
     Args:
         net: the slimmable network of the checkpoint; it is not changed.
@@ -173,7 +173,7 @@ def _write(dense: SlimmableSR, size: Size | None, stem: Path, file_format: str) 
 def _compare(
     net: SlimmableSR, width: float, dense: SlimmableSR, made: Path, size: Size | None
 ) -> float:
-    """The largest difference from the checkpoint's own network on the photograph."""
+    """The largest difference from the checkpoint's own network on the image."""
     sizes = [size] if size else [(41, 57), (16, 9)]
 
     def checkpoint(image: np.ndarray) -> np.ndarray:
@@ -187,7 +187,7 @@ def _compare(
         difference = largest_difference(made, checkpoint, sizes)
     if not difference <= TOLERANCE:
         raise WorkError(
-            f"{made.name} differs from the checkpoint by {difference:.2g} grey levels, more than "
+            f"{made.name} differs from the checkpoint by {difference:.2g} of 255, more than "
             f"{TOLERANCE:g}; it was removed (a device that computes in half precision does this: "
             "try --device_target CPU)"
         )
@@ -218,7 +218,7 @@ def describe(
         "output": _tensor(names[1], high),
         "receptive_field": {
             "radius": round(radius, 4),
-            "unit": "pixels of the small image",
+            "unit": "pixels of the LR image",
             "whole_image": sees_whole_image(dense),
         },
         "checkpoint": origin,

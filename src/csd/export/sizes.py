@@ -23,7 +23,7 @@ def parse_sizes(text: str) -> list[Size] | None:
         if not match:
             raise InputError(
                 f"--size {text!r} is neither `dynamic` nor a list such as 64x64,120x160 "
-                "(height x width of the small image)"
+                "(height x width of the LR image)"
             )
         size = int(match[1]), int(match[2])
         if not all(1 <= side <= MAX_SIDE for side in size):

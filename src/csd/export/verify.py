@@ -1,4 +1,4 @@
-"""Does an exported file compute what the checkpoint computes? Run it on a photograph and see."""
+"""Does an exported file compute what the checkpoint computes? Run it on an image and see."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,10 +20,10 @@ TOLERANCE = 1e-3
 _BOOKKEEPING = {"Constant", "Load", "UpdateState", "MakeTuple", "Depend", "make_tuple"}
 
 
-def photograph(size: tuple[int, int]) -> np.ndarray:
-    """A photograph of `size` (height, width) as float32 (1, 3, H, W), RGB 0..255.
+def sample_image(size: tuple[int, int]) -> np.ndarray:
+    """An image of `size` (height, width) as float32 (1, 3, H, W), RGB 0..255.
 
-    Smaller than the picture in the package: a crop. Larger: mirrored at its borders.
+    Smaller than the image in the package: a crop. Larger: mirrored at its borders.
     """
     image = read_image(Path(__file__).with_name("photo.png"))[: size[0], : size[1]]
     missing = [(0, wanted - have) for wanted, have in zip(size, image.shape, strict=False)]
@@ -75,14 +75,14 @@ def onnx_session(path: Path):
 def largest_difference(
     path: Path, reference: Callable[[np.ndarray], np.ndarray], sizes: list[tuple[int, int]]
 ) -> float:
-    """Largest absolute difference between the file and `reference` on the photograph.
+    """Largest absolute difference between the file and `reference` on the image.
 
     NaN where an output has the wrong shape or is not finite, so that no comparison passes.
     """
     run = open_file(path)
     worst = 0.0
     for size in sizes:
-        image = photograph(size)
+        image = sample_image(size)
         got, wanted = run(image), reference(image)
         if got.shape != wanted.shape or not np.isfinite(got).all():
             return float("nan")

@@ -14,10 +14,10 @@ from csd.inference.tiling import (
     DEFAULT_OVERLAP,
     DEFAULT_TILE,
     count_tiles,
-    restore,
     run_ensemble,
     to_uint8,
     to_uint16,
+    upscale,
 )
 from csd.inference.upscaler import Upscaler
 
@@ -34,11 +34,11 @@ __all__ = [
     "network_upscaler",
     "open_upscaler",
     "read_image_file",
-    "restore",
     "run_ensemble",
     "shipped_checkpoint",
     "to_uint8",
     "to_uint16",
+    "upscale",
     "upscale_image",
     "upscale_to_file",
     "write_image_file",

@@ -21,7 +21,7 @@ import numpy as np
 from csd.errors import InputError, WorkError
 from csd.files import write_text
 from csd.inference.engines import Engine
-from csd.inference.tiling import restore
+from csd.inference.tiling import upscale
 from csd.inference.upscaler import Upscaler
 from csd.runtime import cache_folder
 
@@ -153,15 +153,15 @@ def window_sides(upscaler: Upscaler, width: float) -> list[int]:
 
 
 def _measure(run: Engine, scale: int, sides: list[int]) -> list[tuple[int, float]]:
-    """(pixels, milliseconds) of restoring one window of each side, compilation left out."""
+    """(pixels, milliseconds) of upscaling one window of each side, compilation left out."""
     points = []
     for side in sides:
         image = np.full((side, side, 3), 128, np.uint8)
-        restore(run, image, scale=scale)  # compiles, and takes the memory that it needs
+        upscale(run, image, scale=scale)  # compiles, and takes the memory that it needs
         seconds: list[float] = []
         while len(seconds) < _RUNS and sum(seconds) < _ENOUGH_SECONDS:
             start = time.perf_counter()
-            restore(run, image, scale=scale)
+            upscale(run, image, scale=scale)
             seconds.append(time.perf_counter() - start)
         points.append((side * side, round(1000.0 * statistics.median(seconds), 3)))
     return points

@@ -15,7 +15,7 @@ from csd.data.encode import write_image_file
 from csd.data.image_file import ImageFile
 from csd.errors import InputError
 from csd.inference.engines.base import Engine, Runner
-from csd.inference.tiling import Cut, restore_strips
+from csd.inference.tiling import Cut, upscale_in_strips
 
 if TYPE_CHECKING:
     from csd.inference.upscaler import Upscaler
@@ -44,7 +44,7 @@ def upscale_image(
     network sees `fill_transparent` of the pixels. `progress` is called with 1 after every tile.
 
     Raises:
-        InputError, WorkError: as `restore`; also for an output above MAX_OUTPUT_PIXELS.
+        InputError, WorkError: as `upscale`; also for an output above MAX_OUTPUT_PIXELS.
     """
     height, width = (upscaler.scale * side for side in photo.size)
     pixels = np.empty((height, width, *photo.pixels.shape[2:]), photo.pixels.dtype)
@@ -79,7 +79,7 @@ def upscale_strips(
     if size:  # an image smaller than the graph's input is mirrored up to it
         missing = [(0, max(0, size[axis] - lr.shape[axis])) for axis in (0, 1)]
         lr = np.pad(lr, [*missing, (0, 0)], mode="symmetric")
-    strips = restore_strips(
+    strips = upscale_in_strips(
         _grey_runner(upscaler.engine) if grey else upscaler.engine,
         lr,
         scale,

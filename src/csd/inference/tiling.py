@@ -1,4 +1,4 @@
-"""Restoring whole images with a network: one compilation for all sizes, tiles, self-ensemble.
+"""Upscaling whole images with a network: one compilation for all sizes, tiles, self-ensemble.
 
 Everything here works on numpy arrays; a *runner* is any callable that takes float32
 (1, 3, H, W), RGB 0..255, and returns float32 (1, 3, scale * H, scale * W).
@@ -123,7 +123,7 @@ def _spans(length: int, tile: int, overlap: int) -> Iterator[tuple[int, int, int
 
 
 def count_tiles(height: int, width: int, tile: int | tuple[int, int] | None) -> int:
-    """How many calls of `progress` a restoration of a (height, width) LR image makes."""
+    """How many calls of `progress` a upscaling of a (height, width) LR image makes."""
     if tile is None:
         return 1
     down, across = tile if isinstance(tile, tuple) else (tile, tile)
@@ -144,7 +144,7 @@ class Cut:
     self_ensemble: bool = False
 
 
-def restore(
+def upscale(
     run: Runner,
     lr: np.ndarray,
     *,
@@ -160,7 +160,7 @@ def restore(
     Args:
         run: a runner at this scale, such as `make_runner` gives.
         lr: (H, W, 3) RGB with values 0..255, uint8 or floating.
-        tile: side of the tiles in LR pixels, or (height, width); None restores the image in one
+        tile: side of the tiles in LR pixels, or (height, width); None upscales the image in one
             piece. With tiles the memory in use, beside input and output, does not grow with the
             image.
         overlap: context around a tile, LR pixels. Of a network that averages over the whole image
@@ -179,7 +179,7 @@ def restore(
         WorkError: the runner gave infinite or undefined values.
     """
     cut = Cut(tile, overlap, self_ensemble)
-    strips = restore_strips(run, lr, scale, cut, progress=progress, dtype=dtype)
+    strips = upscale_in_strips(run, lr, scale, cut, progress=progress, dtype=dtype)
     first = next(strips)
     if len(first) == scale * len(lr):
         return first
@@ -191,7 +191,7 @@ def restore(
     return out
 
 
-def restore_strips(
+def upscale_in_strips(
     run: Runner,
     lr: np.ndarray,
     scale: int,
@@ -200,12 +200,12 @@ def restore_strips(
     progress: Callable[[int], None] | None = None,
     dtype: type = np.uint8,
 ) -> Iterator[np.ndarray]:
-    """`restore`, a row of tiles at a time: (n, scale * W, 3) from top to bottom.
+    """`upscale`, a row of tiles at a time: (n, scale * W, 3) from top to bottom.
 
     A strip is computed when it is asked for; nothing of it is kept here.
     """
     if lr.ndim != 3 or lr.shape[2] != 3 or min(lr.shape) < 1:
-        raise InputError(f"an image to restore must have the shape (H, W, 3), not {lr.shape}")
+        raise InputError(f"an image to upscale must have the shape (H, W, 3), not {lr.shape}")
     height, width = lr.shape[:2]
     tile, overlap = cut.tile, cut.overlap
     whole = max(height, width)

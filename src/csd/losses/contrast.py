@@ -87,7 +87,7 @@ class Sums(nn.Cell):
     `construct(student, teacher, negatives)` -> (student, both sums (2,), and the signs that the
     gradient is made of). The gradient goes to the student alone and needs two bytes an element:
     the features of teacher and negatives, constants to it, are free as soon as the sums are known.
-    Whoever goes on from the returned student has the signs weighed behind the gradient of what
+    Whoever continues from the returned student has the signs weighed behind the gradient of what
     follows; otherwise a device weighs them at once and keeps four bytes an element all that time.
     """
 
@@ -151,7 +151,7 @@ class ContrastiveDistance(nn.Cell):
         return total
 
     def term(self, i: int, teacher, student, negatives):
-        """(weighted summand of feature map i, the student's feature to go on from)."""
+        """(weighted summand of feature map i, the student's feature to continue from)."""
         t = ops.cast(ops.stop_gradient(teacher), ms.float32)
         n = ops.cast(ops.stop_gradient(negatives), ms.float32)
         s, sums, _, _ = self.sums(ops.cast(student, ms.float32), t, n)

@@ -36,10 +36,10 @@ def sandwich(
 ) -> tuple[tuple[float, float], ...]:
     """(width, weight) of each student: the narrowest first, then from the widest down.
 
-    With the whole network's pass before them this is the sandwich rule of slimmable networks (Yu
-    and Huang, ICCV 2019, arXiv 1903.05134). All passes are one graph, and one backward pass goes
-    through their sum: the order decides when they are computed and how the sum is rounded, nothing
-    else, and not the order in which a configuration lists them.
+    With the full-width network's pass before them this is the sandwich rule of slimmable networks
+    (Yu and Huang, ICCV 2019, arXiv 1903.05134). All passes are one graph, and one backward pass
+    goes through their sum: the order decides when they are computed and how the sum is rounded,
+    nothing else, and not the order in which a configuration lists them.
 
     Raises:
         InputError: a width that leaves some layer no channel, weights that do not fit.
@@ -57,7 +57,7 @@ class CSDObjective(nn.Cell):
     """student + teacher_weight * teacher + contrast_weight * contrast (CSD, equation 6).
 
     Args:
-        net: the whole network; its prefix at `student_width` is the student.
+        net: the full-width network; its prefix at `student_width` is the student.
         encoder: frozen feature extractor with weights loaded.
         student_width: a width, or several (elastic widths): then student and contrast are sums
             over them, each student with its own contrast against the one teacher.
@@ -145,7 +145,7 @@ class CSDObjective(nn.Cell):
 
 
 class ReconstructionObjective(nn.Cell):
-    """L1 alone: of the whole network, of its students, or of both.
+    """L1 alone: of the full-width network, of its students, or of both.
 
     `student_width` and `width_weights` as for `CSDObjective`, and the same order of the passes.
 

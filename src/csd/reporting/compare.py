@@ -1,4 +1,4 @@
-"""Methods side by side: the photograph, and zoomed crops of bicubic and the networks."""
+"""Methods side by side: the image, and zoomed crops of bicubic and the networks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from csd.inference.tiling import DEFAULT_OVERLAP
 from csd.inference.upscaler import Upscaler
 from csd.reporting.crops import busiest_window
 
-_CROP = 40  # side of a crop, pixels of the small photograph
+_CROP = 40  # side of a crop, pixels of the LR image
 _CELL = 320  # side of a crop as shown
 _ROWS = 2
 _GAP, _LABEL = 10, 24
@@ -31,7 +31,7 @@ def _windows(image: np.ndarray) -> list[tuple[int, int, int]]:
     for _ in range(_ROWS):
         top, left = busiest_window(image, smooth, side)
         if any(abs(top - y) < side and abs(left - x) < side for y, x, _ in found):
-            break  # a picture that small has one detail
+            break  # an image that small has one detail
         found.append((top, left, side))
         here = (slice(top, top + side), slice(left, left + side))
         smooth[here] = image[here]
@@ -50,7 +50,7 @@ def _crops(image: np.ndarray, window: tuple, methods: Sequence[Method], scale: i
     return [w[y : y + n, x : x + n] for w in wide]
 
 
-def compare_picture(photo: ImageFile, methods: Sequence[Method], scale: int) -> np.ndarray:
+def compare_image(photo: ImageFile, methods: Sequence[Method], scale: int) -> np.ndarray:
     """The image with its most detailed places framed, and below, a row of crops for each place.
 
     uint8 (H, W, 3). A row has bicubic first and then a crop of each method.
@@ -90,5 +90,5 @@ def compare_picture(photo: ImageFile, methods: Sequence[Method], scale: int) -> 
 def write_comparison(
     path: str | Path, photo: ImageFile, methods: Sequence[Method], scale: int
 ) -> None:
-    """Write `compare_picture` as PNG."""
-    write_png(path, compare_picture(photo, methods, scale))
+    """Write `compare_image` as PNG."""
+    write_png(path, compare_image(photo, methods, scale))

@@ -11,7 +11,7 @@ from PIL import Image
 from csd.data import read_image
 from csd.evaluation.tables import role_name
 
-_SIDE = 96  # pixels of the true image
+_SIDE = 96  # pixels of the HR image
 _THUMBNAIL = 360
 
 
@@ -47,10 +47,10 @@ def busiest_window(a: np.ndarray, b: np.ndarray, side: int) -> tuple[int, int]:
 
 
 def crop_rows(metrics: dict, images: Path, most: int = 4) -> str:
-    """HTML: for the photographs where the networks gained most over bicubic, a row of crops.
+    """HTML: for the images where the networks gained most over bicubic, a row of crops.
 
     images: the folder of `eval.py --save_images` (`<Set>/<method>/<name>.png`, originals in `HR`).
-    Photographs whose files are not all there are passed over.
+    Images whose files are not all there are passed over.
     """
     bicubic = next((r for r in metrics["runs"] if r["width"] is None), None)
     networks = [r for r in metrics["runs"] if r["width"] is not None and not r["self_ensemble"]]
@@ -71,18 +71,18 @@ def crop_rows(metrics: dict, images: Path, most: int = 4) -> str:
 
 
 def _row(methods: list[dict], set_name: str, name: str, files: list[Path]) -> str:
-    pictures = [read_image(file) for file in files]
-    truth = pictures[-1]
+    sample_images = [read_image(file) for file in files]
+    truth = sample_images[-1]
     side = min(_SIDE, *truth.shape[:2])
-    top, left = busiest_window(pictures[0], truth, side)
+    top, left = busiest_window(sample_images[0], truth, side)
     cells = []
-    for i, picture in enumerate(pictures):
+    for i, sample_image in enumerate(sample_images):
         if i < len(methods):
             score = methods[i]["sets"][set_name]["images"][name]["psnr_y"]
             caption = f"{role_name(methods[i], methods)}<br><small>{score:.2f} dB</small>"
         else:
             caption = "ground truth<br><small>&nbsp;</small>"
-        crop = np.ascontiguousarray(picture[top : top + side, left : left + side])
+        crop = np.ascontiguousarray(sample_image[top : top + side, left : left + side])
         cells.append(
             f'<figure><img class="crop" src="{embed(crop)}" width="{side}" height="{side}" '
             f'alt="crop of {escape(name)}"><figcaption>{caption}</figcaption></figure>'
@@ -94,7 +94,7 @@ def _row(methods: list[dict], set_name: str, name: str, files: list[Path]) -> st
 
 
 def _thumbnail(truth: np.ndarray, top: int, left: int, side: int, name: str) -> str:
-    """The whole photograph, small, with a frame where the crops come from."""
+    """The whole image, small, with a frame where the crops come from."""
     height, width = truth.shape[:2]
     small = Image.fromarray(truth)
     small.thumbnail((_THUMBNAIL, _THUMBNAIL), Image.Resampling.LANCZOS)

@@ -125,7 +125,7 @@ def _curve_charts(runs: Sequence[ReportRun]) -> str:
         for run in runs:
             for column in columns:
                 points = _points(run, column)
-                if any(y != 0.0 for _, y in points):  # a recipe without this loss logs zeros
+                if any(y != 0.0 for _, y in points):  # a config without this loss logs zeros
                     series.append(Series(f"{run.name}: {column}", points))
         charts.append(
             figure(
@@ -208,7 +208,7 @@ def _student_scatter(measured: Sequence[ReportRun], sets: Sequence[str]) -> str:
             prefix = f"{run.name}: " if len(measured) > 1 else ""
             series.append(Series(f"{prefix}{name}, width {student['width']}", points))
     return figure(Chart(
-        series, title="Student against teacher, one dot a photograph", x_label="teacher PSNR-Y, dB",
+        series, title="Student against teacher, one dot an image", x_label="teacher PSNR-Y, dB",
         y_label="student PSNR-Y, dB", lines=False, diagonal=True,
     ))  # fmt: skip
 
@@ -275,12 +275,12 @@ def write_report(
     if tables:
         body.append(
             f"<h2>Results</h2>{tables}<p class='soft'>PSNR (dB) and SSIM on the luma, a border of "
-            "the scale left out; a plus sign: mean over eight flips and turns; multiply-adds for "
+            "the scale left out; a plus sign: self-ensemble (x8); multiply-adds for "
             "an output of 1280 x 720.</p>"
         )
-    pictures = "".join(crop_rows(r.metrics, r.images) for r in runs if r.metrics and r.images)
-    if pictures:
-        body.append(f"<h2>Pictures</h2>{pictures}")
+    sample_images = "".join(crop_rows(r.metrics, r.images) for r in runs if r.metrics and r.images)
+    if sample_images:
+        body.append(f"<h2>Images</h2>{sample_images}")
     for heading, charts in (
         ("Size, speed, quality", _trade_off_charts(runs)),
         ("Training", _curve_charts(runs)),

@@ -102,8 +102,8 @@ def prepare_folder(config: EasyDict) -> IO:
     found = checkpoints(folder)
     if found and not config.train.resume:
         raise InputError(
-            f"{folder} holds a run of {_step_of(found[-1])} steps; go on with --resume, or choose "
-            f"another --output_dir"
+            f"{folder} holds a run of {_step_of(found[-1])} steps; continue with --resume, or "
+            f"choose another --output_dir"
         )
     return lock
 
@@ -195,7 +195,7 @@ def _complete(model: Mapping) -> dict:
     return {**shared, **(hyper_of(model) if model.get("name") in BACKBONES else {})}
 
 
-def restore_run(
+def load_progress(
     checkpoint: Checkpoint, config: EasyDict, net: SlimmableSR, state: Mapping[str, ms.Parameter]
 ) -> Progress:
     """Put a checkpoint's weights and training state into place; where the run was.
@@ -246,7 +246,7 @@ def _check_kind(name: str, value: np.ndarray, parameter: ms.Parameter) -> None:
 def share_run(
     device: Runtime, net: SlimmableSR, state: Mapping[str, ms.Parameter], progress: Progress
 ) -> Progress:
-    """Rank 0's weights, training state and progress, bit by bit, on every rank.
+    """Rank 0's weights, training state and progress, bit-exact, on every rank.
 
     So that only rank 0 needs the run folder, and the ranks cannot start from different weights.
     """

@@ -282,7 +282,7 @@ def _exit_code(job: Job, processes: Processes, signum: int, lost: str) -> int:
         if code < 0:
             return _failed(
                 f"rank {rank} died of signal {-code}; all others were ended. Its output is in "
-                f"{where}; go on with --resume"
+                f"{where}; continue with --resume"
             )
         if code in (130, 143):
             return code
@@ -291,12 +291,13 @@ def _exit_code(job: Job, processes: Processes, signum: int, lost: str) -> int:
     if lost == "scheduler":
         return _failed(
             "the scheduler, which introduces the ranks to each other, has died; the ranks of this "
-            f"host were ended. Its output is in {job.logs / 'scheduler.log'}; go on with --resume"
+            f"host were ended. Its output is in {job.logs / 'scheduler.log'}; "
+            "continue with --resume"
         )
     if lost:
         return _failed(
             f"rank {lost} was lost: it, or the way to its host, is gone; the ranks of this host "
-            "were ended. Go on with --resume"
+            "were ended. Continue with --resume"
         )
     if code:
         return _failed(f"msrun ended with code {code}; its output is in {job.launcher_log}")

@@ -13,8 +13,8 @@ UNPROFILED = 10  # steps at the start: compilation, caches that fill
 def profiled(outputs: Iterator[ms.Tensor], folder: Path, count: int) -> Iterator[ms.Tensor]:
     """The same outputs; the steps of `count` of them, behind the first, are profiled into `folder`.
 
-    A step runs when its output is asked for, and on an accelerator goes on behind it: its value is
-    waited for at both ends.
+    A step runs when its output is asked for, and on an accelerator continues behind it: its value
+    is waited for at both ends.
     """
     if count:
         for output in islice(outputs, UNPROFILED):

@@ -20,7 +20,7 @@ from csd.training.build import (
     step_state,
     trained_widths,
 )
-from csd.training.folder import Progress, newest_good, prepare_folder, restore_run, share_run
+from csd.training.folder import Progress, load_progress, newest_good, prepare_folder, share_run
 from csd.training.profile import UNPROFILED, profiled
 from csd.training.step import CSDTrainOneStep
 from csd.training.validation import Validation
@@ -96,7 +96,7 @@ def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
     )
     step = create_step(config, net, device)
     state, between = step_state(step), create_step_between(config, step)
-    progress = restore_run(checkpoint, config, net, state) if checkpoint else Progress()
+    progress = load_progress(checkpoint, config, net, state) if checkpoint else Progress()
     progress = share_run(device, net, state, progress)
     validation = None
     if config.train.validate_every:
@@ -123,7 +123,9 @@ def _checkpoint(config: EasyDict):
     folder = config.runtime.output_dir
     checkpoint = newest_good(Path(folder))
     if checkpoint is None:
-        print(f"no checkpoint in {folder} to go on from: starting with the first step", flush=True)
+        print(
+            f"no checkpoint in {folder} to continue from: starting with the first step", flush=True
+        )
     return checkpoint
 
 

@@ -21,7 +21,7 @@ def _clip(x):
 class BicubicUpscale(nn.Cell):
     """Bicubic up-scaling of (K, 3, p, p) in 0..255 as two matrix products per channel.
 
-    Equals `imresize_bicubic` up to its rounding to whole grey levels; clipped as it clips.
+    Equals `imresize_bicubic` up to its rounding to whole of 255; clipped as it clips.
     """
 
     def __init__(self, patch: int, scale: int):

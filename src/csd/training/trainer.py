@@ -91,6 +91,6 @@ def _stop(run: Run, signum: int) -> None:
     run.device.barrier()
     raise Interrupted(
         f"stopped at step {run.progress.step} of {run.total}; the state is saved in "
-        f"{run.folder}, go on with --resume",
+        f"{run.folder}, continue with --resume",
         signum,
     )

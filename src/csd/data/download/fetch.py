@@ -93,7 +93,7 @@ def _one_at_a_time(path: Path, say) -> Iterator[None]:
             say(f"{path}: another process downloads into this folder; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:
-            pass  # a file system without locks: go on without
+            pass  # a file system without locks: continue without
         yield
     finally:
         os.close(handle)

@@ -10,7 +10,7 @@ from csd.inference.engines.base import Engine, Runner
 def make_runner(net, width: float = 1.0) -> Engine:
     """The engine of `net` at `width`, compiled once, on its first call, for images of every size.
 
-    The weights are the net's own: training may go on changing them between calls. The compiled
+    The weights are the net's own: training may continue changing them between calls. The compiled
     graph takes (N, 3, H, W) with N, H and W unknown; its values equal those of a graph compiled
     for the one size. For a network with channel attention it has `pooled_over`.
 

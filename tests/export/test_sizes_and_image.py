@@ -1,4 +1,4 @@
-"""`--size` as text, and the photograph that exports are compared on."""
+"""`--size` as text, and the image that exports are compared on."""
 
 import numpy as np
 import pytest
@@ -28,10 +28,10 @@ def test_not_a_size(text):
         parse_sizes(text)
 
 
-def test_photograph_is_a_photograph_of_any_size():
-    from csd.export.verify import photograph
+def test_image_is_a_image_of_any_size():
+    from csd.export.verify import sample_image
 
-    small, large = photograph((5, 9)), photograph((200, 70))
+    small, large = sample_image((5, 9)), sample_image((200, 70))
     assert small.shape == (1, 3, 5, 9) and large.shape == (1, 3, 200, 70)
     assert large.dtype == np.float32 and large.min() >= 0 and large.max() <= 255
     assert large.std() > 20  # not a flat field
