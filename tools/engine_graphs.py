@@ -5,14 +5,16 @@
 Needed when a shipped checkpoint has another architecture or other widths, not for other weights.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 from csd.errors import run_main
 
 
-def main(_argv: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Write the graphs that come with the package."""
+    argparse.ArgumentParser(prog="engine_graphs.py", description=__doc__).parse_args(list(argv))
     from csd import runtime
 
     runtime.setup("CPU")

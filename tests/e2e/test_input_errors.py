@@ -95,7 +95,7 @@ CASES = [
     # a path that is missing
     ("train", TRAIN + "--data_dir={tmp}/none", "data_dir {tmp}/none does not exist"),
     ("train", TRAIN + "--val_dir={tmp}/none", "val_dir {tmp}/none does not exist"),
-    ("train", TRAIN + "--config={tmp}/none.yaml", "no configuration file {tmp}/none.yaml; the"),
+    ("train", TRAIN + "--config={tmp}/none.yaml", "no configuration file {tmp}/none.yaml; see"),
     ("train", TRAIN + "--teacher={tmp}/none.ckpt", "no teacher checkpoint {tmp}/none.ckpt; train"),
     ("train", TRAIN + "--output_dir={tmp}/file/run", "cannot write to the output folder {tmp}/fi"),
     ("eval", EVAL + "--ckpt={tmp}/none.ckpt --data_dir={sets} --sets={set}", "{tmp}/none.ckpt"),

@@ -63,7 +63,7 @@ def test_untrained_width_is_exported_with_a_warning(make_ckpt, tmp_path):
         (["--ckpt", "none.ckpt"], "none.ckpt"),
         (["--ckpt", "x", "--width", "1.5"], "at most 1"),
         (["--ckpt", "x", "--width", "0"], "leaves no channel"),
-        (["--ckpt", "x", "--file_format", "PNG"], "one of MINDIR, AIR, ONNX"),
+        (["--ckpt", "x", "--file_format", "PNG"], "one of default, MINDIR, AIR, ONNX"),
         (["--ckpt", "x", "--size", "64"], "64x64,120x160"),
         (["--ckpt", "x", "--file_format", "AIR", "--size", "8x8"], "Ascend machine"),
         (["--ckpt", "x", "--device_target", "Ascend"], "device Ascend is not there"),

@@ -188,9 +188,12 @@ def test_what_ascend_needs_lies_beside_the_mindir(make_ckpt, images, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", [2, 4])
-def test_shipped_students_lose_a_tenth_of_a_decibel_at_most(scale, images, tmp_path, reference):
+def test_shipped_students_lose_a_tenth_of_a_decibel_at_most(
+    scale, shared_data, tmp_path, reference
+):
     ckpt = PACKAGE / "pretrained" / f"edsr_x{scale}.ckpt"
-    argv = ["--ckpt", ckpt, "--precision", "int8", "--calibration", images]
+    argv = ["--ckpt", ckpt, "--precision", "int8", "--calibration"]
+    argv.append(shared_data / "photos" / "HR")
     assert export(*argv, "--output_dir", tmp_path) == 0
     int8 = csd.load(tmp_path / f"edsr_x{scale}_w0.25_int8.xml")
     float32 = csd.load(ckpt, width=0.25)

@@ -20,6 +20,7 @@ from csd.inference.engines import EngineMissing, graphs, open_engine
 from csd.inference.engines import openvino as openvino_engine
 from csd.inference.engines.graphs import SHIPPED, graph_name, metadata, open_graph
 from csd.inference.opening import SHIPPED_SCALES
+from csd.inference.tiling import upscale
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -104,13 +105,13 @@ def test_tiles_of_an_attentive_network_take_the_averages_of_the_image(
     image = images(70, 90, 3)
     image[:, 45:] *= 0.2  # no tile's average is the image's
 
-    def upscale(runner, tile):
+    def outcome(runner, tile):
         return upscale(runner, image, scale=2, tile=tile, overlap=8, dtype=np.float32)
 
-    np.testing.assert_allclose(upscale(run, None), upscale(reference, None), atol=1e-3)
-    tiled = upscale(run, 24)
-    np.testing.assert_allclose(tiled, upscale(reference, 24), atol=1e-3)
-    assert np.abs(tiled - upscale(run.run, 24)).max() > 0.01  # each tile's own averages differ
+    np.testing.assert_allclose(outcome(run, None), outcome(reference, None), atol=1e-3)
+    tiled = outcome(run, 24)
+    np.testing.assert_allclose(tiled, outcome(reference, 24), atol=1e-3)
+    assert np.abs(tiled - outcome(run.run, 24)).max() > 0.01  # each tile's own averages differ
 
 
 @pytest.mark.slow

@@ -181,9 +181,9 @@ def _bring_any(sources, folder: Path, item: Item, say, wait: float) -> set[Path]
 
 def _answers(url: str, timeout: float = 10.0) -> bool:
     """Whether somebody listens there: a server that is gone costs seconds and not minutes."""
-    if urllib.request.getproxies():
-        return True  # the proxy knows, and `fetch` will see
     parts = urlsplit(url)
+    if parts.scheme in urllib.request.getproxies():
+        return True  # the proxy knows, and `fetch` will see
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout).close()
