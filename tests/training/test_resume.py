@@ -72,12 +72,10 @@ def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd, cap
         run([*argv, "--resume", "--model.n_feats=4"])
 
     # Diverging: the first update is finite and ruins the weights, all the others are skipped.
-    steep = ["--resume", "--allow_changed", "--optim.name=sgd", "--optim.lr=1000",
+    steep = ["--resume", "--allow_changed", "--optim.name=sgd", "--optim.lr=1e30",
              "--train.epochs=4", "--optim.schedule=constant", "--train.save_every=1",
              "--train.log_every=100"]  # fmt: skip
-    with pytest.raises(
-        WorkError, match=r"10 steps in a row, up to step 1[67], gave a loss or gradie"
-    ):
+    with pytest.raises(WorkError, match=r"10 steps in a row, up to step 16, gave a loss or gradie"):
         run([*argv, *steep])
     capfd.readouterr()
 
