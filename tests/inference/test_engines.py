@@ -60,7 +60,7 @@ def test_shipped_graphs_are_those_of_the_shipped_checkpoints():
             }
             wanted.add(name)
     assert {path.name for path in SHIPPED.iterdir()} == wanted
-    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 100_000  # no weights inside
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) < 150_000  # no weights inside
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
