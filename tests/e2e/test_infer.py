@@ -197,7 +197,7 @@ def test_wrong_usage_is_one_sentence(infer, ckpt, photos, tmp_path, capsys):
         ["--ckpt", ckpt, "--input", one, "--tile", "3", *here],
         ["--ckpt", ckpt, "--input", photos, "--output_dir", photos],
         ["--ckpt", ckpt, "--input", one, "--output_dir", tmp_path / "file"],
-        ["--scale", "3", "--input", one, *here],  # no checkpoint of that scale is shipped
+        ["--scale", "5", "--input", one, *here],
     ]
     before = tree(photos)
     for argv in wrong:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from csd.errors import InputError, WorkError
 from csd.export.calibration import Calibration, as_input
 from csd.export.description import description_of
 from csd.files import temporary_folder
+from csd.openvino_core import cpu_settings, openvino_core
 
 Runner = Callable[[np.ndarray], np.ndarray]
 Quality = Callable[[np.ndarray, np.ndarray, int], float]
@@ -89,11 +89,11 @@ def quantize(onnx: bytes, images: list[np.ndarray]):
     (x4: 0.007 dB instead of 0.014) and is as fast, 3.2 times float32. The last convolution does
     not: in float it costs a third of the speed and gains nothing.
     """
-    openvino, nncf = _import("openvino"), _import("nncf")
-    model = openvino.Core().read_model(onnx)
+    model = openvino_core().read_model(onnx)
     kinds = ((op.get_type_name(), op.get_friendly_name()) for op in model.get_ordered_ops())
     first = next(name for kind, name in kinds if kind == "Convolution")
     with contextlib.redirect_stdout(sys.stderr):  # its progress bar
+        nncf = _import("nncf")
         return nncf.quantize(
             model,
             nncf.Dataset([as_input(image) for image in images]),
@@ -105,12 +105,8 @@ def quantize(onnx: bytes, images: list[np.ndarray]):
 
 def compiled(model: bytes | Path) -> Runner:
     """An ONNX file's bytes, or the path of an `.xml`, on the CPU: float32 in, float32 out."""
-    core = _import("openvino").Core()
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    if threads.isdecimal() and int(threads):
-        settings["INFERENCE_NUM_THREADS"] = int(threads)
-    made = core.compile_model(core.read_model(model), "CPU", settings)
+    core = openvino_core()
+    made = core.compile_model(core.read_model(model), "CPU", cpu_settings())
     return lambda image: made(image)[0]
 
 
@@ -129,7 +125,6 @@ def judge(
             started = time.perf_counter()
             run(image)
             best[name] = min(best[name], 1000 * (time.perf_counter() - started))
-    core = _import("openvino").Core()
     return Judgement(
         float(np.mean(values["float32"])),
         float(np.mean(values["int8"])),
@@ -137,7 +132,7 @@ def judge(
         best["float32"],
         best["int8"],
         _TIMED,
-        str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip(),
+        str(openvino_core().get_property("CPU", "FULL_DEVICE_NAME")).strip(),
         _has_vnni(),
     )
 

@@ -1,36 +1,28 @@
 """OpenVINO: the fastest float32 on a CPU."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from csd.errors import InputError, WorkError
 from csd.inference.engines.base import Compiled, EngineMissing
+from csd.openvino_core import cpu_settings, openvino_core
 
 
 def compile_model(model: bytes | Path) -> Compiled:
     """An ONNX file's bytes, or the path of an `.onnx` or OpenVINO `.xml`, compiled for the CPU.
-
-    Computes float32 where the model does, also on processors whose default is bfloat16. The threads
-    are those of OMP_NUM_THREADS, else all.
 
     Raises:
         EngineMissing: OpenVINO is not installed, or does not support the processor.
         InputError: the model cannot be read.
     """
     core = _core()
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    if threads.isdecimal() and int(threads):
-        settings["INFERENCE_NUM_THREADS"] = int(threads)
     try:
         read = core.read_model(model if isinstance(model, bytes) else str(model))
     except RuntimeError as error:
         raise InputError(f"OpenVINO cannot read the model: {_first_line(error)}") from None
     try:
-        request = core.compile_model(read, "CPU", settings).create_infer_request()
+        request = core.compile_model(read, "CPU", cpu_settings()).create_infer_request()
     except RuntimeError as error:
         raise EngineMissing(f"OpenVINO cannot use this processor ({_first_line(error)})") from None
     names = [port.get_any_name() for port in read.inputs]
@@ -49,9 +41,7 @@ def compile_model(model: bytes | Path) -> Compiled:
 
 def _core():
     try:
-        import openvino
-
-        core = openvino.Core()
+        core = openvino_core()
         if "CPU" in core.available_devices:
             return core
     except ImportError:
