@@ -29,7 +29,7 @@ def test_edsr_pytorch(tmp_path, authors, image, scale, res_scale):
     module = authors.edsr(scale=scale, res_scale=res_scale, blocks=3)
     source, ckpt, back = (tmp_path / name for name in ("edsr.pt", "edsr.ckpt", "back.pth"))
     torch.save(module.state_dict(), source)
-    convert(source, ckpt, res_scale=res_scale, say=lambda _: None)
+    convert(source, ckpt, res_scale=res_scale)
     net, meta = load_network(ckpt)
     assert meta["model"] == {
         **{"name": "edsr", "scale": scale, "n_feats": 8, "n_resblocks": 3},
@@ -38,7 +38,7 @@ def test_edsr_pytorch(tmp_path, authors, image, scale, res_scale):
     found, wanted = outputs(net, module, image)
     assert found.shape == wanted.shape
     assert np.abs(found - wanted).max() < 1e-3
-    convert(ckpt, back, say=lambda _: None)
+    convert(ckpt, back)
     saved = torch.load(back, weights_only=True)["model_state_dict"]
     assert all(name.startswith("module.") for name in saved)
     _, layout, tensors = recognise(read_tensors(source).tensors)
@@ -63,7 +63,7 @@ def test_rcan_pytorch(tmp_path, authors, image, scale):
     }
     found, wanted = outputs(net, module, image)
     assert np.abs(found - wanted).max() < 1e-3
-    convert(source, back, say=lambda _: None)
+    convert(source, back)
     again, _ = load_network(back)
     before, after = network_state(net), network_state(again)
     assert all(before[name].tobytes() == after[name].tobytes() for name in before)
@@ -80,7 +80,7 @@ def test_csd_pth_there_and_back_bit_by_bit(tmp_path, reference, name):
     tensors = {f"module.{n}": torch.from_numpy(v) for n, v in state.items()}
     torch.save({"epoch": 1, "model_state_dict": tensors, "best_psnr": 31.2}, source)
     res_scale = 0.1 if name.startswith("edsr") else None
-    convert(source, back, res_scale=res_scale, widths=[1.0, 0.5], say=lambda _: None)
+    convert(source, back, res_scale=res_scale, widths=[1.0, 0.5])
     saved = torch.load(back, weights_only=True)["model_state_dict"]
     assert {n: v.numpy().tobytes() for n, v in saved.items()} == {
         f"module.{n}": v.tobytes() for n, v in state.items()
@@ -101,7 +101,7 @@ def test_dense_student_as_safetensors(tmp_path, reference):
 
     save_file(state, tmp_path / "teacher.safetensors")
     target = tmp_path / "student.safetensors"
-    convert(tmp_path / "teacher.safetensors", target, res_scale=0.1, width=0.5, say=str)
+    convert(tmp_path / "teacher.safetensors", target, res_scale=0.1, width=0.5)
     with safe_open(target, framework="numpy") as file:
         assert file.get_tensor("head.weight").shape == (8, 3, 3, 3)
     net, meta = load_network(target)

@@ -150,7 +150,7 @@ def test_converted_vgg_keeps_weights_and_input(tmp_path, mindspore_cpu, suffix, 
 
     source, target = tmp_path / "in.safetensors", tmp_path / f"out{suffix}"
     save_file(state19, source)
-    convert(source, target, say=lambda _: None)
+    convert(source, target)
     found = read_vgg(target)
     assert (found.arch, found.mean, found.std) == ("vgg19", None, None)
     for a, b in zip(read_vgg(source).convs, found.convs, strict=True):

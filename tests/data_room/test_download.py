@@ -19,6 +19,7 @@ from PIL import Image
 
 from csd.data import imresize_bicubic, modcrop, read_image
 from csd.data.download import datasets
+from csd.data.download import fetch as fetch_module
 from csd.data.download.archives import BadArchive, unpack
 from csd.data.download.datasets import ITEMS, Archive, ImageFolder, Item, discard, download
 from csd.data.download.fetch import fetch
@@ -87,12 +88,8 @@ def server():
     server.server_close()
 
 
-def quiet(_):
-    pass
-
-
 def get(server, target, **options):
-    fetch(server.url("/file.bin"), target, say=quiet, wait=0, **options)
+    fetch(server.url("/file.bin"), target, wait=0, **options)
 
 
 def test_whole_file_with_size_and_digest(server, tmp_path):
@@ -114,14 +111,15 @@ def test_a_server_that_breaks_off_is_resumed(server, tmp_path):
     assert server.requests == [None, "bytes=30000-", "bytes=60000-", "bytes=90000-"]
 
 
-def test_a_second_call_resumes_the_first(server, tmp_path):
+def test_a_second_call_resumes_the_first(server, tmp_path, monkeypatch):
     server.break_after = 30000
 
     def interrupt(line):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        fetch(server.url("/file.bin"), tmp_path / "f", say=interrupt, wait=0)
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
+        patch.setattr(fetch_module, "note", interrupt)
+        fetch(server.url("/file.bin"), tmp_path / "f", wait=0)
     kept = (tmp_path / "f.part").stat().st_size
     assert 0 < kept < len(DATA) and not (tmp_path / "f").exists()
     server.break_after = None
@@ -178,14 +176,14 @@ def test_a_wrong_digest_removes_the_file(server, tmp_path):
 
 def test_refusals_are_sentences(server, tmp_path):
     with pytest.raises(WorkError, match=r"404 Not Found; give another address with --url"):
-        fetch(server.url("/none"), tmp_path / "f", say=quiet, wait=0)
+        fetch(server.url("/none"), tmp_path / "f", wait=0)
     server.status = 503
     with pytest.raises(WorkError, match="503"):
         get(server, tmp_path / "f")
     with pytest.raises(InputError, match="must begin with http"):
-        fetch("file:///etc/passwd", tmp_path / "f", say=quiet)
+        fetch("file:///etc/passwd", tmp_path / "f")
     with pytest.raises(WorkError, match="cannot be fetched"):
-        fetch("http://127.0.0.1:9/x", tmp_path / "f", say=quiet, wait=0, timeout=2)
+        fetch("http://127.0.0.1:9/x", tmp_path / "f", wait=0, timeout=2)
 
 
 def png(seed, shape=(230, 240, 3)):
@@ -218,7 +216,7 @@ SET5 = {f"benchmark/Set5/HR/{name}.png": png(i) for i, name in enumerate("abcde"
 
 
 def get_set5(server, folder, **options):
-    return download("set5", folder, say=quiet, wait=0, **options)
+    return download("set5", folder, wait=0, **options)
 
 
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
@@ -390,15 +388,16 @@ def test_packed_archives(tmp_path, kind):
             assert "it was removed" in str(error) and not archive.exists()
 
 
-def test_a_bad_archive_is_removed_and_fetched_again(server, tmp_path):
+def test_a_bad_archive_is_removed_and_fetched_again(server, tmp_path, caplog):
     """One that an earlier call has kept, too: it would be blamed for ever."""
     url, kept = server.url("/x.tar"), tmp_path / ".download" / "x.tar"
     kept.parent.mkdir()
     kept.write_bytes(b"of another time" * 100)
     server.files["/x.tar"] = tar_of(SET5)
-    said = []
-    download("set5", tmp_path, url=url, say=said.append, wait=0)
-    assert any(re.search(r"x\.tar is damaged.*removed; fetching it again", s) for s in said)
+    caplog.set_level("INFO", "csd")
+    download("set5", tmp_path, url=url, wait=0)
+    again = r"x\.tar is damaged.*removed; fetching it again"
+    assert any(re.search(again, line) for line in caplog.messages)
     assert (tmp_path / "Set5/HR/c.png").read_bytes() == png(2)
 
     few, folder = dict(list(SET5.items())[:4]), tmp_path / "few"
@@ -432,16 +431,16 @@ def test_mirrors(server, tmp_path, monkeypatch):
     with pytest.raises(
         InputError, match=r"two is 2 archives.*ending in '/', that has a\.zip, b\.zip"
     ):
-        download("two", tmp_path, url=server.url("/a.zip"), items=items, say=quiet, wait=0)
+        download("two", tmp_path, url=server.url("/a.zip"), items=items, wait=0)
     server.files["/m/a.zip"] = zip_of({"T_HR/1.png": png(1)})
     with pytest.raises(WorkError, match="bytes, expected 12"):  # the usual name: the usual file
-        download("two", tmp_path, url=server.url("/m/"), items=items, say=quiet, wait=0)
+        download("two", tmp_path, url=server.url("/m/"), items=items, wait=0)
     data = server.files["/m/a.zip"]
     digest = "md5:" + hashlib.md5(data).hexdigest()
     usual = Archive(archives[0].url, len(data), digest)
     items["two"] = Item((usual, archives[1]), two.members, photos)
     server.files["/m/b.zip"] = zip_of({"sub/V_HR/2.png": png(2)})
-    download("two", tmp_path, url=server.url("/m/"), items=items, scales=[2], say=quiet, wait=0)
+    download("two", tmp_path, url=server.url("/m/"), items=items, scales=[2], wait=0)
     assert (tmp_path / "V_LR/X2/2x2.png").exists() and (tmp_path / "T_LR/X2/1x2.png").exists()
     with pytest.raises(InputError, match="'nine' is unknown; known are two"):
         download("nine", tmp_path, items=items)
@@ -455,11 +454,12 @@ def tool():
     return lambda *argv: run_main(module.main, [str(a) for a in argv])
 
 
-def test_tool(tool, server, tmp_path, capsys):
+def test_tool(tool, server, tmp_path, capsys, caplog):
+    caplog.set_level("INFO", "csd")
     server.files["/m.tar"] = tar_of(SET5)
     flags = ("--data_dir", tmp_path, "--url", server.url("/m.tar"), "--scales", "4")
     assert tool("set5", *flags) == 0
-    assert "set5: ready in" in capsys.readouterr().out
+    assert f"set5: ready in {tmp_path}" in caplog.messages
     assert sorted(p.name for p in tmp_path.iterdir()) == ["Set5"]  # the archive is gone
     assert [p.name for p in (tmp_path / "Set5/LR_bicubic").iterdir()] == ["X4"]
     server.files["/vgg.pth"] = b"weights"

@@ -57,15 +57,14 @@ def answering(body=b"data", status=200, **headers):
 @pytest.mark.parametrize("length", ["9" * 5000, "9" * 40, "-5", "²", "1e3", "four"])
 def test_an_absurd_length_is_no_length(serve, tmp_path, length):
     url = serve(answering(Content_Length=length)) + "/a"
-    lines = []
-    fetch(url, tmp_path / "a", say=lines.append, wait=0.0)
+    fetch(url, tmp_path / "a", wait=0.0)
     assert (tmp_path / "a").read_bytes() == b"data"
 
 
 def test_a_length_above_the_limit(serve, tmp_path):
     url = serve(answering(Content_Length="9" * 18)) + "/a"
     with pytest.raises(WorkError, match=r"the server has 9{18} bytes, expected at most"):
-        fetch(url, tmp_path / "a", say=lambda _: None, wait=0.0)
+        fetch(url, tmp_path / "a", wait=0.0)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def test_a_length_above_the_limit(serve, tmp_path):
 def test_redirects_to_what_is_no_address(serve, tmp_path, place):
     url = serve(answering(status=302, Location=place)) + "/a"
     with pytest.raises(WorkError) as refused:
-        fetch(url, tmp_path / "a", say=lambda _: None, wait=0.0, timeout=5)
+        fetch(url, tmp_path / "a", wait=0.0, timeout=5)
     assert len(str(refused.value).splitlines()) == 1
     assert not (tmp_path / "a").exists()
 
@@ -88,7 +87,7 @@ def test_addresses_that_are_not_ascii(serve, tmp_path):
         asked.append(handler.path)
         answering()(handler)
 
-    fetch(serve(answer) + "/bilder/größe.png?x=é b", tmp_path / "a", say=lambda _: None)
+    fetch(serve(answer) + "/bilder/größe.png?x=é b", tmp_path / "a")
     assert asked == ["/bilder/gr%C3%B6%C3%9Fe.png?x=%C3%A9%20b"]
     assert ascii_address("https://bücher.example:8/ü") == "https://xn--bcher-kva.example:8/%C3%BC"
     assert ascii_address("http://[::1]:80/a%20b") == "http://[::1]:80/a%20b"
@@ -114,35 +113,35 @@ def test_a_server_that_drips_is_left(serve, tmp_path, monkeypatch, head):
     url = serve(lambda handler: drip(handler, head)) + "/a"
     started = time.monotonic()
     with pytest.raises(WorkError, match=r"bytes a second|cannot be fetched"):
-        fetch(url, tmp_path / "a", say=lambda _: None, wait=0.0, timeout=0.5)
+        fetch(url, tmp_path / "a", wait=0.0, timeout=0.5)
     assert time.monotonic() - started < 10
 
 
-def test_two_downloads_at_once(serve, tmp_path):
+def test_two_downloads_at_once(serve, tmp_path, caplog):
+    caplog.set_level("INFO", "csd")
     url = serve(answering(body=bytes(1000))) + "/a"
-    lines = []
     holder = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(holder, fcntl.LOCK_EX)
-    thread = threading.Thread(
-        target=fetch, args=(url, tmp_path / "a"), kwargs={"say": lines.append}
-    )
+    thread = threading.Thread(target=fetch, args=(url, tmp_path / "a"))
     thread.start()
     time.sleep(0.3)
-    assert not (tmp_path / "a").exists() and "waiting for it" in lines[0]
+    assert not (tmp_path / "a").exists() and "waiting for it" in caplog.messages[0]
     (tmp_path / "a").write_bytes(b"brought by the other")
     os.close(holder)
     thread.join(10)
-    assert lines[1].endswith("already there")
+    assert caplog.messages[1].endswith("already there")
     assert (tmp_path / "a").read_bytes() == b"brought by the other"
 
 
-def test_what_a_server_says_is_printed_without_control_characters(serve, tmp_path):
+def test_what_a_server_says_is_printed_without_control_characters(serve, tmp_path, caplog):
+    caplog.set_level("INFO", "csd")
+
     def answer(handler):
         handler.wfile.write(b"HTTP/1.0 503 a\x1b[31mred\r\n\r\n")
 
-    lines = []
     with pytest.raises(WorkError):
-        fetch(serve(answer) + "/a", tmp_path / "a", say=lines.append, wait=0.0)
+        fetch(serve(answer) + "/a", tmp_path / "a", wait=0.0)
+    lines = caplog.messages
     assert lines and all(line.isprintable() for line in lines)
     assert any(r"a\x1b[31mred" in line for line in lines)
 

@@ -86,14 +86,19 @@ def items(first, *mirrors):
     return {"set5": changed}
 
 
-def get(folder, table, **options):
-    said = []
-    kept = download("set5", folder, say=said.append, wait=0, items=table, **options)
-    discard(kept)
-    return said
+@pytest.fixture
+def get(caplog):
+    """Function: download Set5 into a folder, and what was logged."""
+    caplog.set_level("INFO", "csd")
+
+    def call(folder, table, **options):
+        discard(download("set5", folder, wait=0, items=table, **options))
+        return caplog.messages
+
+    return call
 
 
-def test_a_server_that_is_gone_is_replaced(server, tmp_path, images):
+def test_a_server_that_is_gone_is_replaced(get, server, tmp_path, images):
     server.files["/Set5_HR.tar.gz"] = archive(images)
     dead, alive = dead_address(), server.url("/Set5_HR.tar.gz")
     said = get(tmp_path / "data", items(dead, alive))
@@ -111,7 +116,7 @@ def test_a_server_that_is_gone_is_replaced(server, tmp_path, images):
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["Set5"]
 
 
-def test_the_first_server_that_delivers_serves(server, tmp_path, images):
+def test_the_first_server_that_delivers_serves(get, server, tmp_path, images):
     server.files["/Set5_HR.tar.gz"] = archive(images)
     first, second = server.url("/Set5_HR.tar.gz"), server.url("/other.tar.gz")
     assert f"Set5/HR: from {first}" in get(tmp_path / "data", items(first, second))
@@ -137,7 +142,7 @@ def wrong_archives(images):
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_what_is_not_the_data_set_is_replaced(server, tmp_path, images, number):
+def test_what_is_not_the_data_set_is_replaced(get, server, tmp_path, images, number):
     sentence, data = list(wrong_archives(images).items())[number]
     if data is not None:
         server.files["/wrong.tar.gz"] = data
@@ -151,7 +156,7 @@ def test_what_is_not_the_data_set_is_replaced(server, tmp_path, images, number):
     assert len(list((tmp_path / "data/Set5/HR").iterdir())) == 5
 
 
-def test_where_none_delivers_all_are_named_and_nothing_is_left(server, tmp_path, images):
+def test_where_none_delivers_all_are_named_and_nothing_is_left(get, server, tmp_path, images):
     server.files["/few.tar.gz"] = archive({"baby": images["baby"]})
     dead, few = dead_address(), server.url("/few.tar.gz")
     with pytest.raises(WorkError) as failure:
@@ -160,7 +165,7 @@ def test_where_none_delivers_all_are_named_and_nothing_is_left(server, tmp_path,
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_mirror_of_your_own_is_the_only_one_asked(server, tmp_path, images):
+def test_a_mirror_of_your_own_is_the_only_one_asked(get, server, tmp_path, images):
     server.files["/Set5_HR.tar.gz"] = archive(images)
     server.files["/mine.tar.gz"] = archive(images)
     said = get(

@@ -93,14 +93,16 @@ def test_measured_windows_are_those_of_the_tile_and_bounded(upscaler):
 
 
 @pytest.fixture
-def measure(upscaler, tmp_path, monkeypatch):
-    """Function: `measured_table` of a file; (table, whether it measured, what it said)."""
+def measure(upscaler, tmp_path, monkeypatch, caplog):
+    """Function: `measured_table` of a file; (table, whether it measured, what it logged)."""
+    caplog.set_level("INFO", "csd")
     ckpt = tmp_path / "best.ckpt"
     ckpt.write_bytes(b"weights")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def call(**options):
-        measured, said = [], []
+        measured = []
+        caplog.clear()
         original = module._measure
 
         def spy(*args):
@@ -111,8 +113,8 @@ def measure(upscaler, tmp_path, monkeypatch):
             patch.setattr(module, "_measure", spy)
             up = replace(upscaler, tile=options.pop("tile", 16))
             arguments = {"device": "CPU", "cache_dir": tmp_path / "cache", **options}
-            table = measured_table(ckpt, up, **arguments, say=said.append)
-        return table, len(measured) > 0, said
+            table = measured_table(ckpt, up, **arguments)
+        return table, len(measured) > 0, caplog.messages
 
     call.ckpt, call.cache = ckpt, tmp_path / "cache" / "speed"
     return call

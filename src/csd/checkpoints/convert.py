@@ -25,9 +25,8 @@ def convert(
     scale: int | None = None,
     widths: Sequence[float] | None = None,
     width: float | None = None,
-    say: Callable[[str], None] = print,
-) -> None:
-    """Recognise what `source` holds, and write it as `target`.
+) -> str:
+    """Recognise what `source` holds, write it as `target`, and return the first in words.
 
     The suffix of `target` (.ckpt, .safetensors, .pth, .pt) says which format. `widths`: the widths
     the network was trained for, kept in the metadata. `width`: write the dense student of that
@@ -51,18 +50,18 @@ def convert(
     if vgg is not None:
         if res_scale is not None or widths is not None or width is not None:
             raise InputError(f"{source} holds {vgg.arch}: residual scale and widths do not apply")
-        say(f"{source}: {vgg.arch}, {len(vgg.convs)} convolutions ({file.kind})")
+        words = f"{vgg.arch}, {len(vgg.convs)} convolutions"
         meta = {"model": {"name": vgg.arch}, "vgg": {"mean": vgg.mean, "std": vgg.std}}
         _VGG_WRITERS[target.suffix](target, vgg_state(vgg), meta)
     else:
         loaded = network_of(file, str(source), res_scale, scale)
-        say(f"{source}: {loaded.label}, {describe(loaded.net)} ({file.kind})")
+        words = f"{loaded.label}, {describe(loaded.net)}"
         net, meta = _chosen(loaded, widths, width)
         state = network_state(net)
         if target.suffix != ".ckpt" and net.shifts_mean:  # for programs that want it as tensors
             state = {**mean_shift_state(), **state}
         _NETWORK_WRITERS[target.suffix](target, state, meta)
-    say(f"{target}: written")
+    return f"{source}: {words} ({file.kind})"
 
 
 def describe(net) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from csd.errors import InputError
 
@@ -49,14 +50,11 @@ def main(argv: Sequence[str]) -> int:
 
     from csd.checkpoints.convert import convert
 
-    convert(
-        args.input,
-        args.output,
-        res_scale=args.res_scale,
-        widths=widths,
-        scale=args.scale,
-        width=args.width,
-    )
+    words = convert(
+        args.input, args.output,
+        res_scale=args.res_scale, scale=args.scale, widths=widths, width=args.width,
+    )  # fmt: skip
+    print(f"{words}\n{Path(args.output)}: written")
     return 0
 
 

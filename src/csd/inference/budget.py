@@ -7,12 +7,12 @@ on this machine, kept in the cache folder, and read off for the size of each ima
 import hashlib
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from csd.inference.engines import Engine
 from csd.inference.tiling import upscale
 from csd.inference.upscaler import Upscaler
 from csd.runtime import cache_folder
+
+_log = logging.getLogger("csd.inference")
 
 # Width -> (low-resolution pixels of a window, milliseconds), by growing pixels.
 Table = dict[float, list[tuple[int, float]]]
@@ -89,7 +91,6 @@ def open_budget(
     *,
     device: str = "CPU",
     cache_dir: str | Path | None = None,
-    say: Callable[[str], None] = print,
 ) -> Budget:
     """The budget for images that `upscaler`, opened from `ckpt`, upscales.
 
@@ -100,7 +101,7 @@ def open_budget(
             f"{ckpt} was exported at one width; --budget_ms chooses among those of a checkpoint, "
             "name one with --ckpt"
         )
-    table = measured_table(ckpt, upscaler, device=device, cache_dir=cache_dir, say=say)
+    table = measured_table(ckpt, upscaler, device=device, cache_dir=cache_dir)
     return Budget(upscaler, table, milliseconds)
 
 
@@ -110,19 +111,18 @@ def measured_table(
     *,
     device: str,
     cache_dir: str | Path | None = None,
-    say: Callable[[str], None] = print,
 ) -> Table:
     """Milliseconds of every trained width, from the cache or measured now and kept there.
 
     A table in the cache that cannot be read, or is of something else, is measured again and
-    replaced; where the cache cannot be written, `say` tells and the table serves this run.
+    replaced; where the cache cannot be written, that is logged and the table serves this run.
     """
     key = _key(Path(ckpt), upscaler, device)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_folder(cache_dir) / "speed" / f"{name}.json"
     table = _read(path, key, upscaler)
     if table is not None:
-        say(f"{_summary(table, upscaler.engine.name)} (measured earlier, {path})")
+        _log.info(f"{_summary(table, upscaler.engine.name)} (measured earlier, {path})")
         return table
     table = {
         width: _measure(
@@ -130,12 +130,12 @@ def measured_table(
         )
         for width in upscaler.widths
     }
-    say(f"{_summary(table, upscaler.engine.name)} (measured now, kept in {path})")
+    _log.info(f"{_summary(table, upscaler.engine.name)} (measured now, kept in {path})")
     rows = [{"width": width, "points": points} for width, points in table.items()]
     try:
         write_text(path, json.dumps({"key": key, "widths": rows}, indent=1) + "\n")
     except WorkError as error:
-        say(f"note: {error}; the next run measures again")
+        _log.info(f"note: {error}; the next run measures again")
     return table
 
 

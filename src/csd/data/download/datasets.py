@@ -2,13 +2,13 @@
 
 import socket
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from csd.data.download.archives import BadArchive, unpack
-from csd.data.download.fetch import fetch
+from csd.data.download.fetch import fetch, note
 from csd.errors import InputError, WorkError
 from csd.files import temporary_folder
 
@@ -123,14 +123,13 @@ def download(
     *,
     url: str | None = None,
     scales: Sequence[int] = (2, 3, 4),
-    say: Callable[[str], None] = print,
     items: dict[str, Item] = ITEMS,
     wait: float = 1.0,
 ) -> set[Path]:
     """Fetch one of ITEMS into `data_dir`, unpack it, and make the LR images it lacks.
 
     Where the authors' server does not answer or deliver, the mirrors are asked in their order; what
-    served is reported. Counts and sizes of the images are verified before any of them is put into
+    served is logged. Counts and sizes of the images are verified before any of them is put into
     place. `url`: a mirror of your own, the only one that is asked: a folder, ending in `/`, that
     has the archives under their usual names, or where one archive is enough the archive itself. A
     file of the usual name must be the usual file. `wait`: see `fetch`.
@@ -147,23 +146,23 @@ def download(
         sources = (_mirrored(name, item.archives, url),)
     if not item.members:
         target = folder / item.archives[0].name
-        _fetch(sources[0][0], target, say, wait)
+        _fetch(sources[0][0], target, wait)
         if sources[0][0].digest is None:
             usual = item.archives[0].url.rsplit("/", 1)[-1]
-            say(f"note: {sources[0][0].url} is not called {usual}: its content was not verified")
-        say(f"{target}: ready")
+            note(f"note: {sources[0][0].url} is not called {usual}: its content was not verified")
+        note(f"{target}: ready")
         return set()
     kept: set[Path] = set()
     if not all(_count(folder / photos.hr) >= photos.count for photos in item.photos):
-        kept = _bring_any(sources, folder, item, say, wait)
+        kept = _bring_any(sources, folder, item, wait)
     for photos in item.photos:
         for scale in scales:
-            _make_lr(folder / photos.hr, folder / photos.lr, scale, say)
-    say(f"{name}: ready in {folder}")
+            _make_lr(folder / photos.hr, folder / photos.lr, scale)
+    note(f"{name}: ready in {folder}")
     return kept
 
 
-def _bring_any(sources, folder: Path, item: Item, say, wait: float) -> set[Path]:
+def _bring_any(sources, folder: Path, item: Item, wait: float) -> set[Path]:
     """Images of the first source that delivers; returns its archives, which stay on the disk."""
     failures = []
     for archives in sources:
@@ -171,11 +170,11 @@ def _bring_any(sources, folder: Path, item: Item, say, wait: float) -> set[Path]
             failures.append(f"{archives[0].url} does not answer")
         else:
             try:
-                return _bring_all(archives, folder, item, say, wait)
+                return _bring_all(archives, folder, item, wait)
             except WorkError as error:
                 failures.append(str(error))
         if len(failures) < len(sources):
-            say(f"{failures[-1]}; trying {sources[len(failures)][0].url}")
+            note(f"{failures[-1]}; trying {sources[len(failures)][0].url}")
     raise WorkError("; ".join(failures))
 
 
@@ -192,7 +191,7 @@ def _answers(url: str, timeout: float = 10.0) -> bool:
     return True
 
 
-def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, say, wait: float):
+def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, wait: float):
     """Fetch, unpack beside, verify, and only then put the images into place."""
     download_folder = folder / ".download"
     kept = {download_folder / archive.name for archive in archives}
@@ -200,7 +199,7 @@ def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, say, wait:
         download_folder.mkdir(parents=True, exist_ok=True)
         with temporary_folder(download_folder) as staged:
             for archive in archives:
-                _bring(archive, folder, staged, item.members, say, wait)
+                _bring(archive, folder, staged, item.members, wait)
             for photos in item.photos:
                 _verify_images(staged, photos, archives)
             for file in [path for path in staged.rglob("*") if path.is_file()]:
@@ -213,7 +212,7 @@ def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, say, wait:
         raise
     except OSError as error:
         raise WorkError(f"cannot write {folder}: {error.strerror or error}") from error
-    say(f"{', '.join(photos.hr for photos in item.photos)}: from {archives[0].url}")
+    note(f"{', '.join(photos.hr for photos in item.photos)}: from {archives[0].url}")
     return kept
 
 
@@ -248,32 +247,25 @@ def _verify_images(staged: Path, photos: ImageFolder, archives: Sequence[Archive
             )
 
 
-def _fetch(archive: Archive, target: Path, say: Callable[[str], None], wait: float) -> None:
-    fetch(
-        archive.url,
-        target,
-        size=archive.size,
-        digest=archive.digest,
-        most=archive.most,
-        say=say,
-        wait=wait,
-    )
+def _fetch(archive: Archive, target: Path, wait: float) -> None:
+    size, digest, most = archive.size, archive.digest, archive.most
+    fetch(archive.url, target, size=size, digest=digest, most=most, wait=wait)
 
 
-def _bring(archive: Archive, folder: Path, staged: Path, members, say, wait: float) -> None:
+def _bring(archive: Archive, folder: Path, staged: Path, members, wait: float) -> None:
     """Fetch and unpack; what an earlier call had kept, and is bad, is fetched once more."""
     kept = folder / ".download" / archive.name
     was_there = kept.exists()
     try:
-        _fetch(archive, kept, say, wait)
+        _fetch(archive, kept, wait)
         count = unpack(kept, staged, members)
     except BadArchive as error:
         if not was_there:
             raise
-        say(f"{error}; fetching it again")
-        _fetch(archive, kept, say, wait)
+        note(f"{error}; fetching it again")
+        _fetch(archive, kept, wait)
         count = unpack(kept, staged, members)
-    say(f"{archive.name}: {count} files unpacked")
+    note(f"{archive.name}: {count} files unpacked")
 
 
 def discard(archives: set[Path]) -> None:
@@ -299,7 +291,7 @@ def _mirrored(name: str, archives: tuple[Archive, ...], url: str) -> tuple[Archi
     return (replace(usual, url=url) if mirror.name == usual.name else mirror,)
 
 
-def _make_lr(hr: Path, lr: Path, scale: int, say: Callable[[str], None]) -> None:
+def _make_lr(hr: Path, lr: Path, scale: int) -> None:
     """MATLAB's bicubic of every image whose LR twin is missing."""
     from csd.data import imresize_bicubic, modcrop, read_image, write_png
 
@@ -314,7 +306,7 @@ def _make_lr(hr: Path, lr: Path, scale: int, say: Callable[[str], None]) -> None
             write_png(target, imresize_bicubic(modcrop(image, scale), 1 / scale))
             made += 1
     if made:
-        say(f"{lr / f'X{scale}'}: {made} images made from {hr.name}")
+        note(f"{lr / f'X{scale}'}: {made} images made from {hr.name}")
 
 
 def _images(folder: Path) -> list[Path]:

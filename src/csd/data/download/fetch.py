@@ -5,19 +5,22 @@ import fcntl
 import hashlib
 import http.client
 import json
+import logging
 import os
 import re
 import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from csd.data.download.http import ascii_address, open_url
 from csd.errors import InputError, WorkError, printable
 from csd.files import new_file, read_text, write_new
+
+_log = logging.getLogger("csd.data")
 
 _BLOCK = 1 << 18
 _SLOWEST = 100  # bytes a second, over `timeout` seconds
@@ -38,7 +41,6 @@ def fetch(
     size: int | None = None,
     digest: str | None = None,
     most: int = 4 << 30,
-    say: Callable[[str], None] = print,
     wait: float = 1.0,
     timeout: float = 60.0,
 ) -> None:
@@ -52,45 +54,45 @@ def fetch(
     Raises InputError for an address that is none, WorkError when the server refuses, keeps breaking
     off, sends another size than it or we know, or the digest differs (the file is then removed).
     """
-    url, say = ascii_address(url), _plainly(say)
-    if _is_there(url, path, size, digest, say):
+    url = ascii_address(url)
+    if _is_there(url, path, size, digest):
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(path, say):
-            if not _is_there(url, path, size, digest, say):  # another process may have brought it
+        with _one_at_a_time(path):
+            if not _is_there(url, path, size, digest):  # another process may have brought it
                 sizes = _Sizes(size, most if size is None else size)
-                _bring(url, path, sizes, digest, say, wait, timeout)
+                _bring(url, path, sizes, digest, wait, timeout)
     except urllib.error.URLError as error:
         raise WorkError(f"{url} cannot be fetched: {error}") from error
     except OSError as error:
         raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _plainly(say: Callable[[str], None]) -> Callable[[str], None]:
-    """`say` without control characters: addresses and names come from elsewhere."""
-    return lambda words: say(printable(words))
+def note(text: str) -> None:
+    """Log a line without control characters: addresses and names come from elsewhere."""
+    _log.info("%s", printable(text))
 
 
-def _is_there(url: str, path: Path, size: int | None, digest: str | None, say) -> bool:
+def _is_there(url: str, path: Path, size: int | None, digest: str | None) -> bool:
     if not path.exists():
         return False
     with contextlib.suppress(WorkError):
         _verify(url, path, size, digest)
-        say(f"{path}: already there")
+        note(f"{path}: already there")
         return True
     return False
 
 
 @contextlib.contextmanager
-def _one_at_a_time(path: Path, say) -> Iterator[None]:
+def _one_at_a_time(path: Path) -> Iterator[None]:
     """Only one process downloads into a folder; others wait for it."""
     handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"{path}: another process downloads into this folder; waiting for it")
+            note(f"{path}: another process downloads into this folder; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:
             pass  # a file system without locks: continue without
@@ -99,11 +101,11 @@ def _one_at_a_time(path: Path, say) -> Iterator[None]:
         os.close(handle)
 
 
-def _bring(url, path: Path, sizes: "_Sizes", digest: str | None, say, wait, timeout) -> None:
+def _bring(url, path: Path, sizes: "_Sizes", digest: str | None, wait, timeout) -> None:
     part, tag = _beside(path, ".part"), _beside(path, ".part.json")
     if part.is_symlink() or (part.exists() and not part.is_file()):
         part.unlink()
-    _download(url, part, tag, sizes, say, wait, timeout)
+    _download(url, part, tag, sizes, wait, timeout)
     try:
         _verify(url, part, sizes.wanted, digest)
     except WorkError:
@@ -121,11 +123,11 @@ class _Sizes:
     most: int
 
 
-def _download(url, part: Path, tag: Path, sizes: _Sizes, say, wait: float, timeout: float) -> None:
+def _download(url, part: Path, tag: Path, sizes: _Sizes, wait: float, timeout: float) -> None:
     failures, best, reason = 0, _size(part), ""
     while True:
         try:
-            total = _continue(url, part, tag, sizes, say, timeout)
+            total = _continue(url, part, tag, sizes, timeout)
             if total is None or _size(part) == total:
                 return
             reason = f"it broke off after {_size(part)} of {total} bytes"
@@ -154,11 +156,11 @@ def _download(url, part: Path, tag: Path, sizes: _Sizes, say, wait: float, timeo
             kept = "; what has come is kept, start again to resume" if part.exists() else ""
             raise WorkError(f"{url} cannot be fetched: {reason}{kept}")
         if failures:
-            say(f"{url}: {reason}; trying again")
+            note(f"{url}: {reason}; trying again")
             time.sleep(wait * 2 ** (failures - 1))
 
 
-def _continue(url, part: Path, tag: Path, sizes: _Sizes, say, timeout: float) -> int | None:
+def _continue(url, part: Path, tag: Path, sizes: _Sizes, timeout: float) -> int | None:
     """One request for what is missing; returns the whole file's length if the server knows it."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"User-Agent": "csd"})
@@ -196,7 +198,7 @@ def _continue(url, part: Path, tag: Path, sizes: _Sizes, say, timeout: float) ->
                 file.write(block)
                 if known and have * 10 // known > tenth:
                     tenth = have * 10 // known
-                    say(f"{part.stem}: {tenth * 10} % of {known / 1e6:.1f} MB")
+                    note(f"{part.stem}: {tenth * 10} % of {known / 1e6:.1f} MB")
     return total
 
 
