@@ -140,6 +140,9 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "checkpoint of the teacher to start from, or none; csd and joint need it",
             (TRAIN, EXPERIMENT),
         ),
+        "reorder": Key(
+            False, boolean, "sort or rotate the teacher's channels: narrow widths start far better"
+        ),
         "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
         "batch_size": Key(16, _few, "image pairs per step and device"),
         "epochs": Key(400, _count, "epochs"),

@@ -10,6 +10,7 @@ from csd.backbones import BACKBONES, hyper_table
 from csd.errors import InputError
 from csd.nets.base import SlimmableSR, check_width, copy_prefix, slim
 from csd.nets.interpolation import start_as_interpolation
+from csd.nets.reorder import reorder_channels
 from csd.nets.vgg import VGG16_LAYERS, VGG19_LAYERS, VGG_LAYERS, VGGEncoder
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "create_model",
     "extract_student",
     "register",
+    "reorder_channels",
     "slim",
     "start_as_interpolation",
 ]

@@ -11,6 +11,7 @@ from csd.errors import InputError
 from csd.nets.foreign import Layout
 from csd.nets.interpolation import ImagePath
 from csd.nets.layers import RGB_MEAN, SlimConv2d, per_channel
+from csd.nets.reorder import Space
 
 
 def slim(channels: int, width: float) -> int:
@@ -91,6 +92,16 @@ class SlimmableSR(nn.Cell):
             InputError: the network has no such path.
         """
         raise InputError(f"{self.name} cannot start as an interpolation; use model.init=default")
+
+    def spaces(self) -> list[Space]:
+        """The channels that `reorder_channels` may sort or rotate, for `train.reorder`.
+
+        Raises:
+            InputError: the network has none.
+        """
+        raise InputError(
+            f"the channels of {self.name} cannot be reordered; leave train.reorder out"
+        )
 
     def describe(self) -> dict:
         """Name, scale and hyper-parameters as plain data, for checkpoints and reports."""

@@ -1,5 +1,7 @@
 """EDSR (Lim et al., CVPR workshops 2017, arXiv 1707.02921), slimmable."""
 
+from itertools import pairwise
+
 from mindspore import nn, ops
 
 from csd.errors import InputError
@@ -7,6 +9,7 @@ from csd.nets.base import SlimmableSR, slim
 from csd.nets.foreign import Layout, channels, count, upsampler_scale
 from csd.nets.interpolation import ImagePath
 from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
+from csd.nets.reorder import Space
 
 
 class ResidualBlock(nn.Cell):
@@ -129,6 +132,19 @@ class EDSR(SlimmableSR):
     def image_path(self) -> ImagePath:
         branches = [*(block.conv2 for block in self.body), self.body_conv]
         return ImagePath(self.head, branches, self.upsampler, self.tail_conv)
+
+    def spaces(self) -> list[Space]:
+        first, second = ([getattr(b, c) for b in self.body] for c in ("conv1", "conv2"))
+        steps = [*self.upsampler.blocks, self.tail_conv]
+        return [
+            Space(
+                [self.head, *second, self.body_conv],
+                [*first, self.body_conv, steps[0]],
+                linear=True,
+            ),
+            *(Space([a], [b]) for a, b in zip(first, second, strict=True)),
+            *(Space([a], [b], linear=True) for a, b in pairwise(steps)),
+        ]
 
     def construct(self, x, width=1.0):
         m = slim(self.n_feats, width)

@@ -6,6 +6,8 @@ factor, so that 255 f(x / 255) is the same network with 255 times the biases: th
 on 0..255, and what their files are turned into.
 """
 
+from itertools import pairwise
+
 import mindspore as ms
 from mindspore import nn, ops
 
@@ -13,6 +15,7 @@ from csd.nets.base import SlimmableSR, slim
 from csd.nets.edsr import ResidualBlock
 from csd.nets.foreign import Layout, channels, count, upsampler_scale
 from csd.nets.layers import Bilinear, SlimConv2d, Upsampler, leaky_relu
+from csd.nets.reorder import Space
 
 SLOPE = 0.1
 
@@ -82,6 +85,15 @@ class MSRResNet(SlimmableSR):
             "n_feats": n_feats,
             "n_resblocks": count(state, r"body\.(\d+)\.conv1\.weight"),
         }
+
+    def spaces(self) -> list[Space]:
+        first, second = ([getattr(b, c) for b in self.body] for c in ("conv1", "conv2"))
+        steps = [*self.upsampler.blocks, self.hr_conv, self.tail_conv]
+        return [
+            Space([self.head_conv, *second], [*first, steps[0]]),  # behind the head's activation
+            *(Space([a], [b]) for a, b in zip(first, second, strict=True)),
+            *(Space([a], [b]) for a, b in pairwise(steps)),
+        ]
 
     def construct(self, x, width=1.0):
         m = slim(self.n_feats, width)

@@ -1,5 +1,7 @@
 """RCAN (Zhang et al., ECCV 2018, arXiv 1807.02758), slimmable: channel attention slims too."""
 
+from itertools import pairwise
+
 from mindspore import nn, ops
 
 from csd.errors import InputError
@@ -7,6 +9,7 @@ from csd.nets.base import SlimmableSR, slim
 from csd.nets.foreign import Layout, channels, count, upsampler_scale
 from csd.nets.interpolation import ImagePath
 from csd.nets.layers import SlimConv2d, Upsampler, compiled_once
+from csd.nets.reorder import Space
 from csd.ops.channels import ChannelMean, ChannelScale
 
 
@@ -204,6 +207,19 @@ class RCAN(SlimmableSR):
         branches = [group.conv for group in self.body] + [self.body_conv]
         branches += [block.body[1] for block in self.blocks()]
         return ImagePath(self.head_conv, branches, self.upsampler, self.tail_conv)
+
+    def spaces(self) -> list[Space]:
+        blocks, steps = self.blocks(), [*self.upsampler.blocks, self.tail_conv]
+        first, second = ([block.body[i] for block in blocks] for i in (0, 1))
+        squeezes, gates = ([block.caLayer.conv_du[i] for block in blocks] for i in (0, 1))
+        ends = [*(group.conv for group in self.body), self.body_conv]
+        return [
+            # The attention multiplies by channel: the stream can be sorted, not rotated.
+            Space([self.head_conv, *second, *gates, *ends], [*first, *squeezes, *ends, steps[0]]),
+            *(Space([a], [b]) for a, b in zip(first, second, strict=True)),
+            *(Space([a], [b]) for a, b in zip(squeezes, gates, strict=True)),
+            *(Space([a], [b], linear=True) for a, b in pairwise(steps)),
+        ]
 
     def construct(self, x, width=1.0):
         m, s = slim(self.n_feats, width), slim(self.n_squeezed, width)

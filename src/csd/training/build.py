@@ -1,7 +1,7 @@
 """From a configuration to a network, an objective and a training step."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mindspore as ms
@@ -12,6 +12,7 @@ from mindspore import amp, nn
 from csd.checkpoints import read_vgg
 from csd.checkpoints.meta import least_parameters
 from csd.config import model_hyper, plain
+from csd.data import Store
 from csd.errors import InputError
 from csd.losses import (
     CSDObjective,
@@ -25,6 +26,7 @@ from csd.nets import (
     VGGEncoder,
     create_model,
     extract_student,
+    reorder_channels,
     start_as_interpolation,
 )
 from csd.nets.layers import compile_each
@@ -49,6 +51,8 @@ def check_settings(config: EasyDict) -> None:
             f"method {train.method} starts from a teacher: give --teacher FILE, or --teacher none "
             f"to start from random weights"
         )
+    if train.reorder and train.teacher in ("", "none"):
+        raise InputError("train.reorder=true reorders a teacher's channels: give --teacher FILE")
     if train.method != "teacher" and not train.widths:
         raise InputError("train.widths is empty; a student needs a width such as 0.25")
     if train.method == "student" and len(train.widths) != 1:
@@ -126,17 +130,32 @@ def _check_widths(widths: Sequence[float]) -> None:
         )
 
 
-def create_network(config: EasyDict) -> SlimmableSR:
-    """The network to train: new, or the teacher's; for method `student`, the sub-network alone."""
+def create_network(config: EasyDict, store: Store | None = None) -> SlimmableSR:
+    """The network to train: new, or the teacher's; for method `student`, the sub-network alone.
+
+    store: the training images, by which the teacher's channels are reordered (`train.reorder`); a
+    network that a checkpoint is about to fill needs none.
+    """
     net = _new_network(config, model_hyper(config))
     teacher = config.train.teacher
     if teacher and teacher != "none":
         load_teacher(net, teacher, res_scale=net.hyper.get("res_scale"))
+        if config.train.reorder and store:
+            reorder_channels(net, sample_crops(store))
     if config.train.method == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one
             net = _new_network(config, net.hyper)
     return net
+
+
+def sample_crops(store: Store) -> Iterator[np.ndarray]:
+    """The middle of up to 24 LR images of the store, uint8 (3, h, w), at most 64 pixels a side."""
+    side, step = 64, max(len(store) // 24, 1)
+    for index in range(0, len(store), step)[:24]:
+        height, width = store.sizes[index].tolist()
+        top, left = max(height - side, 0) // 2, max(width - side, 0) // 2
+        yield store.lr(index)[:, top : top + side, left : left + side]
 
 
 def _new_network(config: EasyDict, hyper: dict) -> SlimmableSR:

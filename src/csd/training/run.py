@@ -90,10 +90,10 @@ def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
     sinks(config)
     scale, cache = config.model.scale, config.data.cache_dir or None
     checkpoint = _checkpoint(config) if main and config.train.resume else None
-    net, widths = create_network(config), trained_widths(config)
     store = open_store(
         pairs["train"], scale, cache, role="train", lr_patch=config.data.lr_patch, progress=main
     )
+    net, widths = create_network(config, None if checkpoint else store), trained_widths(config)
     step = create_step(config, net, device)
     state, between = step_state(step), create_step_between(config, step)
     progress = load_progress(checkpoint, config, net, state) if checkpoint else Progress()
