@@ -6,6 +6,7 @@ of them are computed from the shape of the input instead. A pixel shuffle's two 
 transposition become one DepthToSpace.
 """
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from csd.errors import InputError, WorkError
+from csd.errors import CSDError, InputError, WorkError
 from csd.runtime import prepare_protobuf
 
 # Of the graphs that `weightless_graph` makes; part of the names under which they are kept.
@@ -141,7 +142,7 @@ def share_means(model) -> tuple[int, int] | None:
     """
     onnx = import_onnx()
     graph, helper = model.graph, onnx.helper
-    pools = [node for node in graph.node if node.op_type == "ReduceMean"]
+    pools = [node for node in graph.node if _averages_image(node)]
     if not pools:
         return None
     channels = {t.name: t.dims for t in graph.initializer}
@@ -158,7 +159,7 @@ def share_means(model) -> tuple[int, int] | None:
     for node in graph.node:
         copy = _copy(onnx, node)
         nodes.append(copy)
-        if node.op_type != "ReduceMean":
+        if not _averages_image(node):
             continue
         result, k = node.output[0], len(rows)
         own = copy.output[0] = f"mean_{k}"
@@ -188,6 +189,11 @@ def share_means(model) -> tuple[int, int] | None:
     return count, width
 
 
+def _averages_image(node) -> bool:
+    axes = [list(a.ints) for a in node.attribute if a.name == "axes"]
+    return node.op_type == "ReduceMean" and [sorted(i % 4 for i in a) for a in axes] == [[2, 3]]
+
+
 def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
     """The ONNX graph of a network at a width, without its weights, for images of any size.
 
@@ -215,7 +221,8 @@ def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
     dense = dense_network(net, width, fold=False)
     with tempfile.TemporaryDirectory() as folder:
         made = onnx.load(str(export_any_size(dense, Path(folder) / "graph")))
-    means = share_means(made)
+    with _explained("its averages cannot be shared"):
+        means = share_means(made)
     for tensor in made.graph.initializer:
         if tensor.name in shapes:
             tensor.ClearField("raw_data")
@@ -236,15 +243,28 @@ def export_any_size(dense, stem: Path) -> Path:
     example = ms.Tensor(np.zeros((1, 3, *_EXAMPLE), np.float32))
     try:
         ms.export(dense, example, file_name=str(stem), file_format="ONNX")
-    except (RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # of any type: the network's own code runs in it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WorkError(f"MindSpore could not export ONNX: {reason}") from error
     onnx = import_onnx()
     model = onnx.load(str(path))
-    free_sizes(model)
+    with _explained("its size cannot be freed"):
+        free_sizes(model)
     path.chmod(0o644)
     onnx.save(model, str(path))
     return path
+
+
+@contextlib.contextmanager
+def _explained(what: str):
+    """Rewriting meets graphs that nobody has thought of: any error is the graph's."""
+    try:
+        yield
+    except CSDError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise WorkError(f"{what}: {type(error).__name__} {reason}") from error
 
 
 def with_shared_means(path: Path) -> tuple[bytes, tuple[int, int] | None]:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from csd.export.description import check_digest, read_description
 from csd.files import exists, open_regular
 from csd.inference.engines import Engine, EngineMissing, Machine, open_engine, open_file
 from csd.inference.engines.graphs import Graph, open_graph
+from csd.inference.engines.trial import check_engine
 from csd.inference.upscaler import Upscaler
 
 EXPORTED_SUFFIXES = (".mindir", ".onnx", ".xml")
 SHIPPED_SCALES = (2, 3, 4)
 
+_Opened = TypeVar("_Opened")
 _AT_ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "mindspore": "MindSpore"}
 
 
@@ -110,7 +112,20 @@ def _open_checkpoint(path: Path, width: float | None, machine: Machine) -> Upsca
         machine.set_up_mindspore()
     checkpoint = _read_checkpoint(path)
     width = checkpoint.widths[0] if width is None else width
-    return _first_that_works(names, machine, lambda name: _in(name, checkpoint, width, machine))
+
+    @functools.cache
+    def at(other: float) -> Engine:
+        engine = _first_that_works(
+            names, machine, lambda name: _engine(name, checkpoint, other, machine)
+        )
+        del names[: names.index(engine.name)]  # another width is not tried where this one failed
+        return engine
+
+    engine = at(width)
+    return Upscaler(
+        engine, checkpoint.model, int(checkpoint.model["scale"]), width, checkpoint.widths,
+        whole_image=engine.pooled_over is not None, at=at,
+    )  # fmt: skip
 
 
 def _read_checkpoint(path: Path) -> _Checkpoint:
@@ -148,37 +163,42 @@ def _network_loader(path: Path) -> Callable[[], Any]:
     return load
 
 
-def _in(name: str, checkpoint: _Checkpoint, width: float, machine: Machine) -> Upscaler:
-    """The checkpoint in one engine; EngineMissing where that cannot be used here."""
+def _engine(name: str, checkpoint: _Checkpoint, width: float, machine: Machine) -> Engine:
+    """The checkpoint in one engine; EngineMissing where that cannot be used for it here."""
     if name == "mindspore":
-        return network_upscaler(checkpoint.net(), checkpoint.widths, width=width)
+        from csd.inference.engines.mindspore import make_runner
 
-    def graph_of(origin: _Checkpoint, other: float) -> Graph:
+        return make_runner(checkpoint.net(), width)
+    compiled = functools.cache(functools.partial(_compiled, name))
+
+    def graph_of(origin: _Checkpoint) -> Graph:
         return open_graph(
-            origin.model, other, origin.weights,
-            source=str(origin.path), cache_dir=machine.cache_dir,
+            origin.model, width, origin.weights, source=str(origin.path),
+            cache_dir=machine.cache_dir,
+            accept=lambda graph: check_engine(compiled(graph), origin.net(), width),
         )  # fmt: skip
 
-    @functools.cache
-    def at(other: float) -> Engine:
-        try:
-            graph = graph_of(checkpoint, other)
-        except EngineMissing:
-            raise
-        except InputError:  # names of somebody else's program; or a file that this rejects as well
-            graph = graph_of(_load_checkpoint(checkpoint.path), other)
-        return open_engine(name, graph)
+    try:
+        graph = graph_of(checkpoint)
+    except EngineMissing:
+        raise
+    except InputError:  # names of somebody else's program; or a file that this rejects as well
+        graph = graph_of(_load_checkpoint(checkpoint.path))
+    return compiled(graph)
 
-    engine = at(width)
-    return Upscaler(
-        engine, checkpoint.model, int(checkpoint.model["scale"]), width, checkpoint.widths,
-        whole_image=engine.pooled_over is not None, at=at,
-    )  # fmt: skip
+
+def _compiled(name: str, graph: Graph) -> Engine:
+    try:
+        return open_engine(name, graph)
+    except EngineMissing:
+        raise
+    except InputError as error:  # not the user's file, but the graph that was made of it
+        raise EngineMissing(f"there is no graph of this network ({error})") from None
 
 
 def _first_that_works(
-    names: Sequence[str], machine: Machine, attempt: Callable[[str], Upscaler]
-) -> Upscaler:
+    names: Sequence[str], machine: Machine, attempt: Callable[[str], _Opened]
+) -> _Opened:
     """The first engine that can be used here; a line says why an earlier one cannot."""
     for name, following in zip(names, [*names[1:], None], strict=True):
         try:

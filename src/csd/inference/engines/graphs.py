@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def open_graph(
     *,
     source: str = "the weights",
     cache_dir: str | Path | None = None,
+    accept: Callable[[Graph], None] | None = None,
 ) -> Graph:
     """The graph of `model` at `width` with the weights of a checkpoint.
 
@@ -59,16 +60,24 @@ def open_graph(
         weights: the full-width parameters by name.
         source: where the weights come from, for messages.
         cache_dir: None: the default cache folder.
+        accept: called with a graph that had to be made, before it is kept; what it raises is
+            raised, and the graph is not kept.
 
     Raises:
         EngineMissing: there is no graph of this network, and none can be made here.
         InputError: a width that the model does not have, or weights that are not the model's.
     """
-    graph = _find(model, width, cache_dir) or _make(model, width, cache_dir)
+    found = _find(model, width, cache_dir)
+    graph = found or _make(model, width)
     facts = metadata(graph)
     check_shapes({name: tuple(shape) for name, shape in facts["shapes"].items()}, weights, source)
     means = facts["means"]
-    return Graph(fill(graph, weights), None if means is None else tuple(means))
+    filled = Graph(fill(graph, weights), None if means is None else tuple(means))
+    if found is None:
+        if accept is not None:
+            accept(filled)
+        _keep(graph, model, width, cache_dir)
+    return filled
 
 
 def graph_name(model: Mapping[str, Any], width: float) -> str:
@@ -131,7 +140,7 @@ def _find(model: Mapping, width: float, cache_dir: str | Path | None) -> bytes |
     return None
 
 
-def _make(model: Mapping, width: float, cache_dir: str | Path | None) -> bytes:
+def _make(model: Mapping, width: float) -> bytes:
     from csd import runtime
 
     runtime.setup_once()
@@ -142,16 +151,18 @@ def _make(model: Mapping, width: float, cache_dir: str | Path | None) -> bytes:
     except InputError as error:
         raise EngineMissing(str(error)) from None
     try:
-        graph = weightless_graph(model, width)
+        return weightless_graph(model, width)
     except WorkError as error:
         raise EngineMissing(f"there is no ONNX graph of this network ({error})") from None
+
+
+def _keep(graph: bytes, model: Mapping, width: float, cache_dir: str | Path | None) -> None:
     folder = _cached(cache_dir)
     if folder is not None:
         try:
             write_bytes(folder / graph_name(model, width), graph)
         except WorkError as error:
             logging.getLogger(__name__).info("the graph is not kept: %s", error)
-    return graph
 
 
 def _cached(cache_dir: str | Path | None) -> Path | None:
