@@ -8,10 +8,12 @@ infer.py does: read the PNG, round, write the result as PNG. Every engine runs i
 own, in turn, several rounds, and its best round's median counts: another program on the machine
 slows one round, not all. "csd" is what infer.py runs, the checkpoint in the engine of the CPU. The
 limit is the network's multiply-adds at the rate of a large float32 matrix product. int8 files are
-those given with --int8; csd_infer is left out where it has not been built.
+those given with --int8; csd_infer is left out where it has not been built, ncnn where it is not
+installed (`pip install ncnn pnnx`).
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -26,7 +28,7 @@ from csd.errors import InputError, WorkError, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = (
-    "MindSpore", "PyTorch", "PyTorch channels_last", "ONNX Runtime", "OpenVINO", "csd",
+    "MindSpore", "PyTorch", "PyTorch channels_last", "ONNX Runtime", "ncnn", "OpenVINO", "csd",
     "OpenVINO int8", "csd_infer",
 )  # fmt: skip
 WARM = 1  # images before the clock counts
@@ -108,6 +110,8 @@ def engine(name: str, part: Path, args: argparse.Namespace, net: dict) -> Callab
         session = onnxruntime.InferenceSession(str(part / "student.onnx"), options)
         feed = session.get_inputs()[0].name
         return lambda image: session.run(None, {feed: image})[0]
+    if name == "ncnn":
+        return ncnn_engine(part, args)
     if name.startswith("OpenVINO"):
         import openvino
 
@@ -136,6 +140,37 @@ def engine(name: str, part: Path, args: argparse.Namespace, net: dict) -> Callab
             return edsr(state, net, x, 1.0).contiguous().numpy()
 
     return run
+
+
+def ncnn_engine(part: Path, args: argparse.Namespace) -> Callable:
+    """ncnn with float32 weights and arithmetic, of the ONNX file by pnnx."""
+    import ncnn
+    import numpy as np
+
+    if not (part / "student.ncnn.param").is_file():
+        height, width = args.size.split("x")
+        shape = f"inputshape=[1,3,{height},{width}]f32"
+        call = [str(pnnx_program()), "student.onnx", shape, "fp16=0"]
+        subprocess.run(call, cwd=part, capture_output=True, check=True)
+    net = ncnn.Net()
+    net.opt.num_threads = args.threads
+    for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_storage"):
+        setattr(net.opt, f"use_{option}", False)
+    net.load_param(str(part / "student.ncnn.param"))
+    net.load_model(str(part / "student.ncnn.bin"))
+
+    def run(image):
+        extractor = net.create_extractor()
+        extractor.input("in0", ncnn.Mat(image[0]))
+        return np.array(extractor.extract("out0")[1])[None]
+
+    return run
+
+
+def pnnx_program() -> Path | None:
+    """The converter in its package, whose Python part is not needed; None: not installed."""
+    found = importlib.util.find_spec("pnnx") if importlib.util.find_spec("ncnn") else None
+    return Path(found.origin).with_name("pnnx") if found and found.origin else None
 
 
 def measure(name: str, width: str, folder: Path, args: argparse.Namespace, net: dict) -> dict:
@@ -270,6 +305,9 @@ def main(argv: Sequence[str]) -> int:
             "$(bash scripts/fetch_mindspore_lite.sh) makes it",
             file=sys.stderr,
         )
+    if pnnx_program() is None:
+        engines.remove("ncnn")
+        print("without ncnn: `pip install ncnn pnnx` brings it", file=sys.stderr)
     names = [f"{width:g}" for width in args.widths]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
