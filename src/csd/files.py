@@ -162,6 +162,8 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):  # what stopped the writing may stop this too
+            temporary.unlink(missing_ok=True)
         raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
 
 

@@ -96,9 +96,9 @@ def main(argv: Sequence[str]) -> int:
         progress=progress,
     )
     bar.close()
+    print(evaluation.console_table(metrics), flush=True)  # before what a full disk may stop
     evaluation.write_metrics(output_dir, metrics)
     curve = write_width_curve(output_dir, metrics)
-    print(evaluation.console_table(metrics))
     files = "per_image.csv, metrics.md" + (", widths.svg" if curve else "")
     print(f"written: {output_dir / 'metrics.json'}, {files}")
     return 0

@@ -1,5 +1,6 @@
 """An `ImageFile` into a file of any format that is written here."""
 
+import io
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -175,4 +176,6 @@ def _encode_pillow(file: BinaryIO, planes: np.ndarray, facts: ImageFile, kind: s
         options["quality"] = 95
     if kind == "JPEG":
         options["subsampling"] = 0
-    Image.fromarray(planes).save(file, format=kind, **options)
+    encoded = io.BytesIO()  # of a write that is cut short Pillow takes no notice
+    Image.fromarray(planes).save(encoded, format=kind, **options)
+    file.write(encoded.getbuffer())

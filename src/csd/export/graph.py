@@ -235,7 +235,8 @@ def weightless_graph(model: Mapping[str, Any], width: float) -> bytes:
 def export_any_size(dense, stem: Path) -> Path:
     """Write a dense network as ONNX of any height, width and batch to `stem`.onnx; its path.
 
-    Raises WorkError where MindSpore cannot export it, or the graph depends on the size.
+    Raises WorkError where MindSpore cannot export it, or the graph depends on the size, and OSError
+    where it cannot be written.
     """
     import mindspore as ms
 
@@ -243,6 +244,8 @@ def export_any_size(dense, stem: Path) -> Path:
     example = ms.Tensor(np.zeros((1, 3, *_EXAMPLE), np.float32))
     try:
         ms.export(dense, example, file_name=str(stem), file_format="ONNX")
+    except OSError:
+        raise
     except Exception as error:  # of any type: the network's own code runs in it
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WorkError(f"MindSpore could not export ONNX: {reason}") from error

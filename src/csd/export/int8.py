@@ -1,6 +1,5 @@
 """A checkpoint's student in int8: as OpenVINO's file, or as what Ascend's converter makes it of."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,10 +66,14 @@ def export_openvino(
     check_width(net, width)
     images = read_calibration(calibration, net.scale)
     dense = dense_network(net, width)
-    with tempfile.TemporaryDirectory() as folder:
-        onnx = export_any_size(dense, Path(folder) / "network").read_bytes()
-    float32 = compiled(onnx)
     target = Path(output_dir) / f"{net.name}_x{net.scale}_w{width:g}_int8.xml"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(target.parent, ".export-") as folder:
+            onnx = export_any_size(dense, folder / "network").read_bytes()
+    except OSError as error:
+        raise WorkError(f"cannot write {target}: {error.strerror or error}") from None
+    float32 = compiled(onnx)
 
     def described(made: Path, judgement: Judgement) -> dict:
         facts = describe(net, width, dense, made, None, None, origin)

@@ -181,7 +181,12 @@ def keep_if_good(
         with temporary_folder(target.parent, ".export-") as folder:
             made = folder / target.name
             openvino.save_model(model, made, compress_to_fp16=False)
-            judgement = judged(made)
+            try:
+                judgement = judged(made)
+            except RuntimeError:  # OpenVINO does not say that it could not write all of it
+                raise WorkError(
+                    f"cannot write {target}: what was written cannot be read; is the disk full?"
+                ) from None
             check_drop(judgement, max_drop)
             description = description_of(made)
             facts = described(made, judgement)

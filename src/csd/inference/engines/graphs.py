@@ -152,7 +152,7 @@ def _make(model: Mapping, width: float) -> bytes:
         raise EngineMissing(str(error)) from None
     try:
         return weightless_graph(model, width)
-    except WorkError as error:
+    except (WorkError, OSError) as error:
         raise EngineMissing(f"there is no ONNX graph of this network ({error})") from None
 
 
