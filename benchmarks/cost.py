@@ -54,13 +54,13 @@ def activation_gib(config) -> dict[str, float]:
     From the step's own graph, with the branches for Ascend; weights and optimizer come on top.
     """
     import mindspore as ms
+    from graph import compile_graph, peak_bytes
     from mindspore import nn
 
     from csd.config import model_hyper
     from csd.losses import CSDObjective, ReconstructionObjective
     from csd.nets import VGG_LAYERS, VGGEncoder, create_model, extract_student
     from csd.ops import device, precision
-    from csd.ops.graph import compile_graph, peak_bytes
     from csd.training.step import CSDTrainOneStep
 
     device.target = lambda: "Ascend"  # this process builds graphs and runs none
@@ -92,7 +92,8 @@ def activation_gib(config) -> dict[str, float]:
 
 def memory_row(file: Path) -> str:
     """One line of the table of memory."""
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
+    from csd.settings import TRAIN
 
     found = activation_gib(load_config(TRAIN, ["--config", str(file)]))
     return f"| {file.stem} | {found['auto']:.1f} | {found['O2']:.1f} |"
@@ -100,7 +101,8 @@ def memory_row(file: Path) -> str:
 
 def row(file: Path, tflops: float) -> str:
     """One line of the table."""
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
+    from csd.settings import TRAIN
 
     config = load_config(TRAIN, ["--config", str(file)])
     trained, vgg = step_multiply_adds(config)

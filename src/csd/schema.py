@@ -58,17 +58,6 @@ def boolean(value: Any, where: str = "it") -> None:
         raise ValueError(f"{where} must be true or false, not {shown(value)}")
 
 
-def choice(*values: Any) -> Check:
-    """One of the values."""
-
-    def check(value: Any, where: str = "it") -> None:
-        if not any(type(value) is type(known) and value == known for known in values):
-            names = ", ".join(map(shown, values))
-            raise ValueError(f"{where} must be one of {names}, not {shown(value)}")
-
-    return check
-
-
 def optional(item: Check) -> Check:
     """None, or what `item` takes."""
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from csd.ops.graph import Node
+from benchmarks.graph import Node
 
 METHODS = ("teacher", "student", "joint", "csd")
 LEVELS = ("O0", "auto", "O2", "O3")

@@ -10,7 +10,7 @@ import pytest
 from devices.graphs import BACKBONES, LEVELS, METHODS, OPTIONS, batch, count, create_step
 from mindspore import ops
 
-from csd.ops.graph import FLOAT16, FLOAT32, compile_graph
+from benchmarks.graph import FLOAT16, FLOAT32, compile_graph
 
 # Every method and every level, each backbone at the default level, each option.
 ALWAYS = {

@@ -10,7 +10,7 @@ import re
 import pytest
 from devices.graphs import batch, count, create_step
 
-from csd.ops.graph import compile_graph
+from benchmarks.graph import compile_graph
 
 # Why an operator without documented platforms is there on both.
 STRUCTURE = "of the graph itself: order, tuples and parameters; no kernel"

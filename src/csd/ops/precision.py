@@ -19,8 +19,6 @@ from mindspore import nn, ops
 from csd.ops import device
 from csd.ops.convolution import Convolution
 
-LEVELS = ("O0", "auto", "O2", "O3")
-
 
 class CastTo(nn.Cell):
     """A cast, as a cell, so that an emulation can stand in its place."""
