@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from csd.config import TRAIN, load_config
+from csd.config import load_config
 from csd.errors import InputError, WorkError, run_main
+from csd.settings import TRAIN
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "cpu_edsr_x2_elastic.yaml"

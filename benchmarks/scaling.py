@@ -90,7 +90,8 @@ def child(settings: Sequence[str], started: float, steps: int, output: str, vgg:
         vgg: also time the encoder's pass over the negatives alone, when all else is measured.
     """
     from csd import runtime
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
+    from csd.settings import TRAIN
 
     config = load_config(TRAIN, settings)
     runtime.prepare_environment(config.data.cache_dir)
@@ -228,7 +229,8 @@ def grow(name: str, args: argparse.Namespace) -> None:
     """Step time and memory against one setting."""
     from cost import step_multiply_adds
 
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
+    from csd.settings import TRAIN
 
     title, key, values, small, other = SECTIONS[name]
     base = {**BASE, **other, **(SMALL if args.small else {})}

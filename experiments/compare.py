@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from csd.config import EXPERIMENT, load_config
+from csd.config import load_config
 from csd.errors import run_main
 from csd.interrupt import hold_interrupts, release_interrupts
+from csd.settings import EXPERIMENT
 
 ROOT = Path(__file__).resolve().parents[1]
 DESCRIPTION = """Train a teacher, then every variant with every seed, under equal steps and under

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from csd import runtime
-from csd.config import PRECISION_MODES, load_config
+from csd.config import load_config
 from csd.errors import InputError
+from csd.settings import PRECISION_MODES
 
 FIRST = ["Ascend910", "Ascend910A", "Ascend910ProA", "Ascend910PremiumA", "Ascend910ProB",
          "Ascend910B"]  # fmt: skip
@@ -143,7 +144,7 @@ def test_data_sink(target, jit_level, wanted, sinks):
 
 
 def test_validation_needs_more_than_one_size(tmp_path):
-    from csd.config import TRAIN
+    from csd.settings import TRAIN
     from csd.training.build import check_settings
 
     options = ["--method=teacher", "--runtime.jit_level=O2"]

@@ -16,40 +16,10 @@ import yaml
 from easydict import EasyDict
 
 from csd.errors import InputError, shown
-from csd.files import exists, read_text, write_new
-from csd.settings import (
-    EVAL,
-    EXPERIMENT,
-    EXPORT,
-    INFER,
-    PRECISION_MODES,
-    SCHEMA,
-    SECTIONS,
-    TRAIN,
-    hyper_of,
-)
+from csd.files import exists, read_text, write_text
+from csd.settings import SCHEMA, SECTIONS, hyper_of
 from csd.values import boolean
 from csd.variants import suggest
-
-__all__ = [
-    "EVAL",
-    "EXPERIMENT",
-    "EXPORT",
-    "INFER",
-    "PRECISION_MODES",
-    "RENAMED",
-    "SCHEMA",
-    "TRAIN",
-    "defaults",
-    "key_table",
-    "load_config",
-    "merge",
-    "model_hyper",
-    "plain",
-    "read_yaml",
-    "renamed",
-    "save_yaml",
-]
 
 # Keys that had another name once: old name -> new name, within a section; and sections.
 RENAMED = {
@@ -57,7 +27,6 @@ RENAMED = {
     "experiment": {"recipes": "variants"},
 }
 _RENAMED_SECTIONS = {"lab": "experiment"}
-
 
 _MAX_TEXT = 1 << 20  # characters of a configuration
 _MAX_VALUES = 10_000
@@ -252,17 +221,13 @@ def model_hyper(config: EasyDict) -> dict:
     return hyper_of(config.model)
 
 
-def plain(config: EasyDict) -> dict:
-    """The configuration as ordinary dictionaries and lists."""
-    return _plain(config)
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A configuration, or a part of it, as ordinary dictionaries and lists."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+        return {key: plain(entry) for key, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
 
 def save_yaml(config: EasyDict, path: str | Path) -> None:
-    """Write the effective configuration, for `--config` to read again."""
-    write_new(Path(path), yaml.safe_dump(plain(config), sort_keys=False))
+    """Write the effective configuration, for `--config` to read again; WorkError if it cannot."""
+    write_text(Path(path), yaml.safe_dump(plain(config), sort_keys=False))

@@ -6,6 +6,7 @@ system refuses (no permission, a name too long, a loop of links) is one sentence
 
 import fcntl
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -94,6 +95,14 @@ def read_text(path: str | Path, what: str = "a text file") -> str:
         raise InputError(f"{path} is not UTF-8 text, expected {what}") from None
 
 
+def digest_of(file: BinaryIO, kind: str = "sha256") -> str:
+    """Digest, hexadecimal, of what is left of an open file."""
+    digest = hashlib.new(kind)
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def read_json(path: str | Path, check: Callable[[Any], None], what: str, remedy: str) -> Any:
     """The content of a JSON file, held to a check of `csd.schema`.
 
@@ -155,16 +164,36 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, then rename it; WorkError where that fails."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(temporary) as file:
+        with whole_file(path, f".{path.name}.tmp") as file:
             file.write(content)
-        temporary.replace(path)
-    except OSError as error:
+
+
+@contextmanager
+def whole_file(path: Path, temporary: str) -> Iterator[BinaryIO]:
+    """A new file that gets the name `path` at the end of the block, or leaves nothing behind.
+
+    `temporary`: its name until then. WorkError where that fails.
+    """
+    unfinished = path.with_name(temporary)
+    try:
+        with writing(path):
+            with new_file(unfinished) as file:
+                yield file
+            unfinished.replace(path)
+    finally:
         with suppress(OSError):  # what stopped the writing may stop this too
-            temporary.unlink(missing_ok=True)
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
+            unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """What the system refuses in here is one sentence, a WorkError."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager

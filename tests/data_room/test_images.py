@@ -158,9 +158,9 @@ def test_pillow_limit_is_raised_without_warning(tmp_path, monkeypatch, recwarn):
 
 def test_failed_write_leaves_nothing_and_says_so(tmp_path, small):
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkError, match="cannot be written"):
+    with pytest.raises(WorkError, match="cannot write"):
         write_png(tmp_path / "file" / "a.png", small)
     (tmp_path / "taken.png").mkdir()
-    with pytest.raises(WorkError, match=r"taken\.png cannot be written"):
+    with pytest.raises(WorkError, match=r"cannot write .*taken\.png: "):
         write_png(tmp_path / "taken.png", small)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken.png"]

@@ -119,9 +119,10 @@ def test_csd_on_two_ranks_averages_two_half_batches(config_file, teacher, launch
     import mindspore as ms
     from mindspore import nn
 
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
     from csd.data import Batches, find_pairs, open_store, sample_batch
     from csd.runtime import Runtime
+    from csd.settings import TRAIN
     from csd.training.build import create_network, create_step
 
     file, options = _settings(

@@ -189,7 +189,7 @@ def test_a_cache_that_cannot_be_written_is_told(measure, tmp_path):
     (tmp_path / "file").touch()
     table, measured, said = measure(cache_dir=tmp_path / "file")
     assert measured and len(table) == 3
-    assert "cannot be written" in said[1] and "the next run measures again" in said[1]
+    assert "cannot write" in said[1] and "the next run measures again" in said[1]
 
 
 def test_an_exported_file_has_no_widths_to_choose_from(upscaler):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from networks import upscaler_of
 
 from csd.data import read_image, write_png
-from csd.errors import InputError
+from csd.errors import InputError, printable
 from csd.inference import ImageFile, write_image_file
-from csd.inference.jobs import find_images, plan_jobs, printable, unread_files
+from csd.inference.jobs import find_images, plan_jobs, unread_files
 from csd.reporting import compare_image
 
 

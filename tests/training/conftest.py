@@ -51,7 +51,8 @@ def run(monkeypatch):
     """Function: train in this process as train.py would; `stop_at` asks to stop at that step."""
     import signal
 
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
+    from csd.settings import TRAIN
     from csd.training import build, train
     from csd.training.interrupt import StopVote
 

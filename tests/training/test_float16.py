@@ -83,7 +83,8 @@ def through(dtype, back=True):
 def create(level):
     """The step of the trained network as `level` has it on a device; "O0" rounds nothing."""
     from csd import runtime
-    from csd.config import TRAIN, load_config
+    from csd.config import load_config
+    from csd.settings import TRAIN
     from csd.training.build import create_network, create_step
 
     device = runtime.setup(device_target="CPU", seed=1)

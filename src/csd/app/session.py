@@ -15,13 +15,9 @@ from PIL import Image
 from csd.app.guard import used_bytes
 from csd.data import image_size
 from csd.data.formats import explain_image_error
+from csd.data.samples import to_8_bits
 from csd.errors import InputError, WorkError
-from csd.inference import (
-    ImageFile,
-    Upscaler,
-    read_image_file,
-    write_image_file,
-)
+from csd.inference import ImageFile, Upscaler, read_image_file, write_image_file
 from csd.inference.images import as_rgb8
 
 MEGABYTE = 1 << 20
@@ -170,9 +166,6 @@ def _preview(photo: ImageFile, size: tuple[int, int]) -> np.ndarray:
     """uint8 (H, W, 3) of that size, bicubic, on light grey where the image is transparent."""
     image = Image.fromarray(as_rgb8(photo))
     if photo.alpha is not None:
-        deep = photo.alpha.dtype == np.uint16
-        alpha = (photo.alpha >> 8).astype(np.uint8) if deep else photo.alpha
-        image = Image.composite(
-            image, Image.new("RGB", image.size, (_BEHIND_ALPHA,) * 3), Image.fromarray(alpha)
-        )
+        behind = Image.new("RGB", image.size, (_BEHIND_ALPHA,) * 3)
+        image = Image.composite(image, behind, Image.fromarray(to_8_bits(photo.alpha)))
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC))

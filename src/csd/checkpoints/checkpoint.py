@@ -9,11 +9,10 @@ never contradicts the file.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,8 +22,16 @@ import numpy as np
 from csd import schema
 from csd.checkpoints.meta import parse_meta
 from csd.checkpoints.ms_files import looks_like_ms_checkpoint, read_entries, write_entry
-from csd.errors import InputError, WorkError, shown
-from csd.files import exists, new_file, open_regular, parse_json, read_text
+from csd.errors import InputError, shown
+from csd.files import (
+    digest_of,
+    exists,
+    new_file,
+    open_regular,
+    parse_json,
+    read_text,
+    writing,
+)
 
 FORMAT, VERSION = "csd", 1
 TRAIN_PREFIX = "csd.train."
@@ -147,7 +154,7 @@ def verify_sidecar(path: Path) -> None:
     if re.fullmatch(r"[0-9a-f]{64}", expected) is None:
         raise InputError(f"{sidecar} holds no SHA-256: remove it or write it with sha256sum")
     with open_input(path) as file:
-        found = _sha(file)
+        found = digest_of(file)
     if found != expected:
         raise InputError(
             f"{path} is damaged: {sidecar.name} expects SHA-256 {expected}, found {found}"
@@ -159,11 +166,9 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-@contextlib.contextmanager
-def open_input(path: Path) -> Iterator[BinaryIO]:
+def open_input(path: Path) -> BinaryIO:
     """Open an existing file for reading; InputError says why that is impossible."""
-    with open_regular(path, "a file of weights") as file:
-        yield file
+    return open_regular(path, "a file of weights")
 
 
 def write_with_digest(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -175,23 +180,22 @@ def write_with_digest(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sidecar = sidecar_of(path)
     new, new_sidecar = _temporary(path), _temporary(sidecar)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with new_file(new) as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-            file.seek(0)
-            digest = _sha(file)
-        with new_file(new_sidecar) as file:
-            file.write(f"{digest}  {path.name}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        sidecar.unlink(missing_ok=True)
-        new.replace(path)
-        new_sidecar.replace(sidecar)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with new_file(new) as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+                file.seek(0)
+                digest = digest_of(file)
+            with new_file(new_sidecar) as file:
+                file.write(f"{digest}  {path.name}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+            sidecar.unlink(missing_ok=True)
+            new.replace(path)
+            new_sidecar.replace(sidecar)
+            _sync_folder(path.parent)
     finally:
         for leftover in (new, new_sidecar):
             with contextlib.suppress(OSError):
@@ -209,13 +213,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _verify(path: Path, text: str, found: dict[str, str]) -> None:

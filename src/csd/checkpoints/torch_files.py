@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from csd.checkpoints.checkpoint import write_with_digest
+from csd.checkpoints.files import META_KEY
 from csd.errors import InputError, shown
 
 # Where training programs keep the network inside their checkpoint.
 _INSIDE = ("model_state_dict", "state_dict", "params_ema", "params", "model", "net")
-_META_KEY = "csd_meta"
 
 
 def has_torch() -> bool:
@@ -52,7 +52,7 @@ def read_torch(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
     state = _state_dict(torch, content)
     if not state:
         raise InputError(f"{path} is a PyTorch file without a state_dict of tensors")
-    meta = content.get(_META_KEY)
+    meta = content.get(META_KEY)
     return {str(name): _array(torch, path, name, value) for name, value in state.items()}, meta
 
 
@@ -74,7 +74,7 @@ def write_csd_pth(path: Path, state: Mapping[str, np.ndarray], meta: Mapping[str
             "model_state_dict": tensors,
             "best_psnr": 0.0,
             "best_psnr_epoch": -1,
-            _META_KEY: json.dumps({"format": "csd", **meta}),
+            META_KEY: json.dumps({"format": "csd", **meta}),
         },
     )
 
@@ -83,7 +83,7 @@ def write_plain_pth(path: Path, state: Mapping[str, np.ndarray], meta: Mapping[s
     """Write tensors as a plain state_dict beside our metadata."""
     torch = _torch(f"writing {path}")
     tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.items()}
-    _save(path, {"state_dict": tensors, _META_KEY: json.dumps({"format": "csd", **meta})})
+    _save(path, {"state_dict": tensors, META_KEY: json.dumps({"format": "csd", **meta})})
 
 
 def _torch(purpose: str):

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from csd.config import EXPORT, load_config
+from csd.config import load_config
 from csd.errors import InputError
+from csd.settings import EXPORT
 
 DESCRIPTION = """Write one network of a checkpoint, dense, as a file of its own, and check it.
 

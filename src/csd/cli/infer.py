@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csd.config import load_config
-from csd.errors import CSDError, InputError, WorkError
+from csd.errors import CSDError, InputError, WorkError, printable
+from csd.files import make_folder
 
 DESCRIPTION = """Up-scale images of any size and kind with a trained network.
 
@@ -78,8 +79,6 @@ def _results(upscaler, budget, jobs, options):
     from concurrent.futures import ThreadPoolExecutor
 
     from tqdm import tqdm
-
-    from csd.inference.jobs import printable
 
     def finished(job, line):
         try:
@@ -172,7 +171,7 @@ def main(argv: Sequence[str]) -> int:
     if options.budget_ms is not None and options.width is not None:
         raise InputError("--budget_ms chooses the width itself; leave --width or --budget_ms out")
 
-    from csd.inference.jobs import find_images, plan_jobs, printable, real_path, unread_files
+    from csd.inference.jobs import find_images, plan_jobs, real_path, unread_files
 
     sources = find_images(options.input)
     if unread := unread_files(options.input):
@@ -180,10 +179,7 @@ def main(argv: Sequence[str]) -> int:
     output_dir = Path(config.runtime.output_dir or "output/infer")
     if Path(options.input).is_dir() and real_path(Path(options.input)) == real_path(output_dir):
         raise InputError("--output_dir is the folder of the images; name another one")
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output_dir {output_dir} cannot be made: {error.strerror}") from None
+    make_folder(output_dir, "--output_dir")
     jobs = plan_jobs(
         sources, output_dir, same_format=options.format == "same", compare=options.compare
     )

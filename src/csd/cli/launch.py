@@ -12,8 +12,9 @@ from pathlib import Path
 from easydict import EasyDict
 
 from csd.cli.train import output_dir
-from csd.config import TRAIN, load_config
+from csd.config import load_config
 from csd.errors import InputError, WorkError
+from csd.settings import TRAIN
 
 _STANDALONE = """Trains on one device.
 Usage: bash scripts/run_standalone_train.sh [DEVICE_TARGET CONFIG [--key=value ...]]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from easydict import EasyDict
 
-from csd.config import TRAIN, load_config
+from csd.config import load_config
+from csd.settings import TRAIN
 
 
 def output_dir(config: EasyDict) -> str:

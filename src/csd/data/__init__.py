@@ -1,9 +1,7 @@
 """Images on disk to batches: readers, MATLAB's bicubic, the decoded store, the training stream."""
 
-from csd.data.decode import read_image_file
-from csd.data.encode import write_image_file
-from csd.data.image_file import ImageFile
-from csd.data.images import image_size, read_image, write_png
+from csd.data.decode import image_size
+from csd.data.images import read_image, write_png
 from csd.data.imresize import imresize_bicubic, imresize_pillow, modcrop, resize_matrix
 from csd.data.layouts import (
     Pair,
@@ -24,7 +22,6 @@ from csd.data.store import Store, open_store
 
 __all__ = [
     "Batches",
-    "ImageFile",
     "Pair",
     "Store",
     "benchmark_pairs",
@@ -39,11 +36,9 @@ __all__ = [
     "modcrop",
     "open_store",
     "read_image",
-    "read_image_file",
     "resize_matrix",
     "sample_batch",
     "train_dataset",
     "window_dataset",
-    "write_image_file",
     "write_png",
 ]

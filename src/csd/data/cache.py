@@ -22,7 +22,6 @@ import os
 import re
 import time
 import zlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -253,10 +252,11 @@ def _make(folder, names, files: list[_File | None], load, label, progress) -> No
         return _File.open(path)
 
     missing = {name: i for i, (name, file) in enumerate(zip(names, files, strict=True)) if not file}
-    made = _in_threads(write, list(missing.values()))
-    # disable=None: no bar where standard error is no terminal
-    bar = tqdm(made, label, len(missing), disable=None if progress else True)
-    found = dict(zip(missing, bar, strict=True))
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        made = pool.map(write, missing.values())
+        # disable=None: no bar where standard error is no terminal
+        bar = tqdm(made, label, len(missing), disable=None if progress else True)
+        found = dict(zip(missing, bar, strict=True))
     for index, name in enumerate(names):
         files[index] = files[index] or found[name]
     if None in files:
@@ -270,20 +270,3 @@ def _write(path: Path, planes: np.ndarray) -> int:
         with new_file(path) as output:
             output.write(buffer.getbuffer())
         return zlib.crc32(buffer.getbuffer())
-
-
-def _in_threads(work: Callable, items: Sequence[int]) -> Iterator:
-    """`work` of each item in order, computed by all cores, only a few ahead of the reader."""
-    workers = min(8, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        pending: deque = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(work, item))
-                if len(pending) > workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from csd.data import pillow_files, png, pnm, tiff
-from csd.data.formats import explain_image_error, find_format, open_image_file
+from csd.data.formats import explain_image_error, find_format
 from csd.data.image_file import ImageFile
 from csd.errors import CSDError
+from csd.files import open_file
 
 # Pillow's remarks on odd files. Not for the time of a call: images are decoded in threads, which
 # share the filters.
@@ -33,7 +34,7 @@ _SIZES = {
 def _on_file(path: Path, work: Callable[[BinaryIO, Path, str], _Result]) -> _Result:
     """`work` on the open file and its format; whatever it raises becomes one sentence."""
     try:
-        with open_image_file(path) as file:
+        with open_file(path) as file:
             return work(file, path, find_format(file, path))
     except CSDError:
         raise

@@ -11,9 +11,10 @@ import numpy as np
 from PIL import Image
 
 from csd.data.image_file import ImageFile
-from csd.data.images import whole_file
+from csd.data.images import new_image
 from csd.data.metadata import resized_exif
 from csd.data.png_writer import encode_png, metadata_chunks, profile_chunk
+from csd.data.samples import to_8_bits
 from csd.data.tiff_writer import encode_tiff
 from csd.errors import InputError
 
@@ -75,7 +76,7 @@ def write_strips(
         )
     if facts.exif:
         facts = replace(facts, exif=resized_exif(facts.exif, size))
-    with whole_file(path) as file:
+    with new_image(path) as file:
         return _encode(file, facts, size, strips, suffix)
 
 
@@ -163,8 +164,6 @@ def _encode_pnm(
 
 def _encode_pillow(file: BinaryIO, planes: np.ndarray, facts: ImageFile, kind: str) -> None:
     """JPEG, WebP or BMP, with 8 bits a channel."""
-    if planes.dtype == np.uint16:
-        planes = (planes >> 8).astype(np.uint8)
     options: dict = {"icc_profile": facts.icc} if facts.icc else {}
     if facts.exif:
         options["exif"] = b"Exif\0\0" + facts.exif
@@ -177,5 +176,5 @@ def _encode_pillow(file: BinaryIO, planes: np.ndarray, facts: ImageFile, kind: s
     if kind == "JPEG":
         options["subsampling"] = 0
     encoded = io.BytesIO()  # of a write that is cut short Pillow takes no notice
-    Image.fromarray(planes).save(encoded, format=kind, **options)
+    Image.fromarray(to_8_bits(planes)).save(encoded, format=kind, **options)
     file.write(encoded.getbuffer())

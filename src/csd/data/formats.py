@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from csd.errors import CSDError, InputError, WorkError
-from csd.files import open_file
+from csd.errors import CSDError, InputError, WorkError, printable
 
 # Pillow refuses 179 megapixels; large scans and panoramas exceed that, and 400 still fit in memory.
 MAX_PIXELS = 400_000_000
@@ -89,7 +88,7 @@ def describe_unread(paths: Iterable[Path]) -> str | None:
         suffix = path.suffix.lower()
         if path.name.startswith(".") or path.is_dir() or (suffix in known and path.is_file()):
             continue
-        name = suffix.encode("utf-8", "backslashreplace").decode() or "without a suffix"
+        name = printable(suffix) or "without a suffix"
         if not path.is_file():
             name += " (a broken link, a pipe or a device)"
         elif suffix in HEIF_SUFFIXES:
@@ -103,17 +102,7 @@ def describe_unread(paths: Iterable[Path]) -> str | None:
 def warn_unread(folder: Path) -> None:
     """Log once in a process what lies in a folder of images and is not read."""
     if rest := describe_unread(folder.iterdir()):
-        printable = str(folder).encode("utf-8", "backslashreplace").decode()
-        logging.getLogger("csd.data").warning("note: %s: %s", printable, rest)
-
-
-def open_image_file(path: Path) -> BinaryIO:
-    """Open a regular file for reading; a pipe or a device is refused and never waited for.
-
-    Raises:
-        InputError: no regular file. OSError: as `open`.
-    """
-    return open_file(path)
+        logging.getLogger("csd.data").warning("note: %s: %s", printable(folder), rest)
 
 
 def find_format(file: BinaryIO, path: Path) -> str:

@@ -1,21 +1,18 @@
 """Reading any image as uint8 RGB, and writing PNG files that are whole or absent."""
 
-import contextlib
 import itertools
 import os
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from csd.data.decode import image_size, read_image_file
+from csd.data.decode import read_image_file
 from csd.data.png_writer import encode_png
-from csd.errors import WorkError
-from csd.files import new_file
-
-__all__ = ["image_size", "read_image", "whole_file", "write_png"]
+from csd.data.samples import to_rgb8
+from csd.files import whole_file, writing
 
 _numbers = itertools.count()
 
@@ -31,34 +28,13 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError, WorkError: as `read_image_file`.
     """
-    pixels = read_image_file(path).pixels
-    if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     # Some decoders give memory that cannot be written to.
-    return np.require(pixels, requirements=["C", "W"])
+    return np.require(to_rgb8(read_image_file(path).pixels), requirements=["C", "W"])
 
 
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that gets the name `path` at the end of the block, or leaves nothing behind.
-
-    Raises:
-        WorkError: it cannot be written (no permission, disk full).
-    """
-    # Its name does not depend on the file's own, which may be as long as the system allows.
-    name = f".csd-{os.getpid()}-{threading.get_ident()}-{next(_numbers)}.tmp"
-    temporary = path.with_name(name)
-    try:
-        with new_file(temporary) as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):  # what stopped the writing may stop this too
-            temporary.unlink(missing_ok=True)
+def new_image(path: Path) -> AbstractContextManager[BinaryIO]:
+    """`whole_file` for a name that may be as long as the system allows."""
+    return whole_file(path, f".csd-{os.getpid()}-{threading.get_ident()}-{next(_numbers)}.tmp")
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:
@@ -70,9 +46,7 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
         WorkError: the file cannot be written (no permission, disk full).
     """
     path = Path(path)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WorkError(f"{path} cannot be written: {error.strerror or error}") from error
-    with whole_file(path) as file:
-        encode_png(file, [image], image.shape, image.dtype)
+        with new_image(path) as file:
+            encode_png(file, [image], image.shape, image.dtype)

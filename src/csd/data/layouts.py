@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
+from csd.data.decode import image_size
 from csd.data.formats import describe_unread, warn_unread
-from csd.data.images import image_size, read_image
+from csd.data.images import read_image
 from csd.data.imresize import imresize_bicubic
 from csd.data.low_resolution import (
     BICUBIC,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from csd.data.decode import image_size
 from csd.data.formats import is_image_name, warn_unread
-from csd.errors import InputError
+from csd.errors import InputError, printable
 
 # HR may exceed scale * LR: sets are cropped to a multiple of 12 so that one HR serves x2, x3, x4.
 MAX_EXCESS = 12
@@ -265,5 +265,4 @@ def _note_unused(base: Path, there: tuple[LRFolder, ...], used: tuple[LRFolder, 
         listed = ", ".join(f"{path} ({reason})" for path, reason in reasons.items())
         made = "" if used else f"; LR of scale {scale} is made"
         text = f"{base}: LR not used: {listed}{made}"
-        printable = text.encode("utf-8", "backslashreplace").decode()
-        logging.getLogger("csd.data").warning("note: %s", printable)
+        logging.getLogger("csd.data").warning("note: %s", printable(text))

@@ -18,7 +18,7 @@ from csd.data.formats import NEEDS_HEIF, check_pixels
 from csd.data.image_file import ImageFile, make_photo
 from csd.data.metadata import ORIENTATION, to_dpi, valid_orientation
 from csd.data.opencv import decode_deep
-from csd.data.samples import to_full_range
+from csd.data.samples import to_8_bits, to_full_range
 from csd.errors import InputError
 
 _SRGB = (1, 13)  # primaries and transfer function in the code points of ITU-T H.273
@@ -63,7 +63,7 @@ def cmyk_to_rgb(planes: np.ndarray, icc: bytes | None) -> tuple[np.ndarray, list
     """CMYK (H, W, 4), uint8 or uint16, 0 is no ink, as RGB uint8, by the profile if any; notes."""
     notes = []
     if planes.dtype == np.uint16:
-        planes, notes = (planes >> 8).astype(np.uint8), ["CMYK is converted with 8 bits a channel"]
+        planes, notes = to_8_bits(planes), ["CMYK is converted with 8 bits a channel"]
     height, width = planes.shape[:2]
     image = Image.frombytes("CMYK", (width, height), np.ascontiguousarray(planes).tobytes())
     if icc:

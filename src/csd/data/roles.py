@@ -9,7 +9,7 @@ from pathlib import Path
 
 from csd.data.decode import image_size
 from csd.data.low_resolution import BICUBIC, fits, missing_error
-from csd.errors import InputError
+from csd.errors import InputError, printable
 
 _HR = re.compile(r"(?P<base>.+)[_-](?:HR|GT)", re.IGNORECASE)
 _LR = re.compile(r"LR[_-]?(?:bicubic|bic|bi)?[_-]?x?(?P<scale>\d)?", re.IGNORECASE)
@@ -122,5 +122,4 @@ def _drop_other_scales(roles: Roles, scale: int) -> None:
 def _note(folder: Path, names: tuple[str, ...]) -> None:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     text = f"{folder}: neither HR nor LR of this scale, not used: {', '.join(names[:3])}{more}"
-    printable = text.encode("utf-8", "backslashreplace").decode()
-    logging.getLogger("csd.data").warning("note: %s", printable)
+    logging.getLogger("csd.data").warning("note: %s", printable(text))

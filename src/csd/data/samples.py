@@ -20,6 +20,17 @@ def to_full_range(values: np.ndarray, top: int) -> np.ndarray:
     return table.astype(dtype)[np.minimum(values, top)]
 
 
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+    """uint8 as it is; of uint16 the high byte, as libpng does it."""
+    return (values >> 8).astype(np.uint8) if values.dtype == np.uint16 else values
+
+
+def to_rgb8(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, 3) of uint8 or uint16 (H, W) or (H, W, 3); grey is repeated."""
+    pixels = to_8_bits(pixels)
+    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
 def unpack_bits(rows: np.ndarray, bits: int, count: int) -> np.ndarray:
     """`count` integers of `bits` bits (1 to 16), most significant first, of every row.
 

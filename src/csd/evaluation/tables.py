@@ -150,6 +150,12 @@ def _quantity(value: float | None) -> str:
     return str(value)
 
 
+def mean_time(run: dict) -> float:
+    """Milliseconds an image over all sets; nan where none was measured."""
+    times = [i["ms"] for s in run["sets"].values() for i in s["images"].values() if "ms" in i]
+    return sum(times) / len(times) if times else math.nan
+
+
 def is_papers_model(metrics: dict) -> bool:
     """Whether the network is the one of the paper's main table."""
     hyper = metrics.get("hyper") or {}
@@ -174,8 +180,8 @@ def table_rows(metrics: dict) -> tuple[list[str], list[list[str]]]:
         row.append(_quantity(run.get("multiply_adds")))
         row += [f"{results[s]['psnr_y']:.2f}/{results[s]['ssim_y']:.4f}" for s in sets]
         row += [f"{results[s].get('psnr_rgb', math.nan):.2f}" for s in rgb]
-        times = [i["ms"] for s in sets for i in results[s]["images"].values() if "ms" in i]
-        row.append(f"{sum(times) / len(times):.1f}" if times else "")
+        time = mean_time(run)
+        row.append("" if math.isnan(time) else f"{time:.1f}")
         rows.append(row)
     if is_papers_model(metrics) and not set(sets).isdisjoint(_PAPER_SETS):
         for name, width, psnr, ssim in _PAPER:

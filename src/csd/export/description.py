@@ -1,11 +1,11 @@
 """The `.json` beside an exported file: what a program needs to know to run it, and its digest."""
 
-import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from csd.errors import InputError
-from csd.files import exists, open_regular, read_json
+from csd.files import digest_of, exists, open_regular, read_json
 from csd.schema import anything, array, boolean, integer, number, optional, table, text
 
 DIGEST = "file_sha256"
@@ -75,8 +75,19 @@ def check_digest(model: Path, facts: dict[str, Any]) -> None:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal. Raises InputError as `open_regular`."""
-    digest = hashlib.sha256()
     with open_regular(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return digest_of(file)
+
+
+def name_with_description(made: Path, target: Path, facts: dict[str, Any], *beside: Path) -> None:
+    """Give the file `made`, those beside it, and the description of it their lasting names.
+
+    `made` has the name of `target` in another folder. Raises OSError.
+    """
+    description = description_of(made)
+    description.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    # Killed in between, there is a file without a description, never with another's.
+    description_of(target).unlink(missing_ok=True)
+    for path in (*beside, made, description):
+        path.chmod(0o644)
+        path.replace(target.with_name(path.name))

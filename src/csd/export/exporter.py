@@ -1,6 +1,5 @@
 """Write a dense network as MINDIR, AIR or ONNX, read it back, and compare it with its origin."""
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ import numpy as np
 from csd.checkpoints import load_network
 from csd.errors import InputError, WorkError
 from csd.export.dense import dense_network, receptive_radius, sees_whole_image
-from csd.export.description import DIGEST, description_of, sha256_of
-from csd.export.graph import export_any_size, import_onnx
+from csd.export.description import DIGEST, name_with_description, sha256_of
+from csd.export.graph import export_any_size, export_example, import_onnx
 from csd.export.sizes import Size, parse_sizes
 from csd.export.verify import TOLERANCE, largest_difference, onnx_session, operators
-from csd.files import temporary_folder
+from csd.files import temporary_folder, writing
 from csd.nets import SlimmableSR, check_width
 
 FILE_FORMATS = ("MINDIR", "AIR", "ONNX")
@@ -110,22 +109,14 @@ def export_network(
         label = "x".join(map(str, size)) if size else "dynamic"
         stem = f"{net.name}_x{net.scale}_w{width:g}_{label}"
         target = Path(output_dir) / f"{stem}.{file_format.lower()}"
-        try:
+        with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             # A temporary folder, not a temporary name: the exporter chooses the suffix itself.
             with temporary_folder(target.parent, ".export-") as folder:
                 made = _write(dense, size, folder / stem, file_format)
                 difference = _compare(net, width, dense, made, size)
                 facts = describe(net, width, dense, made, size, difference, origin or {})
-                description = description_of(made)
-                description.write_text(json.dumps(facts, indent=2) + "\n")
-                made.chmod(0o644)
-                # Killed in between, there is a file without a description, never with another's.
-                description_of(target).unlink(missing_ok=True)
-                made.replace(target)
-                description.replace(description_of(target))
-        except OSError as error:
-            raise WorkError(f"cannot write {target}: {error.strerror or error}") from None
+                name_with_description(made, target, facts)
         written.append(Exported(target, net.name, net.scale, width, label, difference))
     return written
 
@@ -159,15 +150,7 @@ def _write(dense: SlimmableSR, size: Size | None, stem: Path, file_format: str) 
         example = ms.Tensor(np.zeros((1, 3, *size), np.float32))
     else:
         example = ms.Tensor(shape=(1, 3, None, None), dtype=ms.float32)
-    try:
-        ms.export(dense, example, file_name=str(stem), file_format=file_format)
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WorkError(f"MindSpore could not export {file_format}: {reason}") from error
-    made = stem.with_name(f"{stem.name}.{file_format.lower()}")
-    if not made.is_file():
-        raise WorkError(f"MindSpore wrote no {made.name}; see its messages above")
-    return made
+    return export_example(dense, example, stem, file_format)
 
 
 def _compare(

@@ -240,15 +240,8 @@ def export_any_size(dense, stem: Path) -> Path:
     """
     import mindspore as ms
 
-    path = stem.with_name(f"{stem.name}.onnx")
     example = ms.Tensor(np.zeros((1, 3, *_EXAMPLE), np.float32))
-    try:
-        ms.export(dense, example, file_name=str(stem), file_format="ONNX")
-    except OSError:
-        raise
-    except Exception as error:  # of any type: the network's own code runs in it
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WorkError(f"MindSpore could not export ONNX: {reason}") from error
+    path = export_example(dense, example, stem, "ONNX")
     onnx = import_onnx()
     model = onnx.load(str(path))
     with _explained("its size cannot be freed"):
@@ -268,6 +261,26 @@ def _explained(what: str):
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         raise WorkError(f"{what}: {type(error).__name__} {reason}") from error
+
+
+def export_example(dense, example, stem: Path, file_format: str) -> Path:
+    """Let MindSpore export for an example input to `stem` plus the format's suffix; that path.
+
+    Raises WorkError where it cannot, and OSError where the file cannot be written.
+    """
+    import mindspore as ms
+
+    try:
+        ms.export(dense, example, file_name=str(stem), file_format=file_format)
+    except OSError:
+        raise
+    except Exception as error:  # of any type: the network's own code runs in it
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WorkError(f"MindSpore could not export {file_format}: {reason}") from error
+    made = stem.with_name(f"{stem.name}.{file_format.lower()}")
+    if not made.is_file():
+        raise WorkError(f"MindSpore wrote no {made.name}; see its messages above")
+    return made
 
 
 def with_shared_means(path: Path) -> tuple[bytes, tuple[int, int] | None]:

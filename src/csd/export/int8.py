@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csd.errors import InputError, WorkError
+from csd.errors import InputError
 from csd.export.calibration import Calibration, as_input, fitted, read_calibration
 from csd.export.dense import dense_network
 from csd.export.description import WEIGHTS_DIGEST, sha256_of
@@ -22,7 +22,7 @@ from csd.export.quantize import (
     quantize,
 )
 from csd.export.sizes import parse_sizes
-from csd.files import temporary_folder
+from csd.files import temporary_folder, writing
 from csd.nets import check_width
 
 
@@ -67,12 +67,10 @@ def export_openvino(
     images = read_calibration(calibration, net.scale)
     dense = dense_network(net, width)
     target = Path(output_dir) / f"{net.name}_x{net.scale}_w{width:g}_int8.xml"
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(target.parent, ".export-") as folder:
             onnx = export_any_size(dense, folder / "network").read_bytes()
-    except OSError as error:
-        raise WorkError(f"cannot write {target}: {error.strerror or error}") from None
     float32 = compiled(onnx)
 
     def described(made: Path, judgement: Judgement) -> dict:
@@ -127,21 +125,18 @@ def export_ascend(
 def _write_ascend(model: Path, size: tuple[int, int], images: Calibration) -> Path:
     """Write the images and the config file that belong to a MINDIR."""
     folder, config = (model.with_name(f"{model.stem}_{kind}") for kind in ("images", "int8.cfg"))
-    try:
-        with temporary_folder(model.parent, ".export-") as temporary:
-            made = temporary / folder.name
-            made.mkdir()
-            for number, image in enumerate(images.used):
-                data = as_input(fitted(image, size)).transpose(0, 2, 3, 1)
-                np.ascontiguousarray(data, "<f4").tofile(made / f"{number:04d}.bin")
-            text = _config(model, folder.name, config.name, len(images.used), end_names(model)[0])
-            (temporary / config.name).write_text(text, encoding="utf-8")
-            if folder.is_dir():
-                folder.rename(temporary / "old")
-            made.rename(folder)
-            (temporary / config.name).replace(config)
-    except OSError as error:
-        raise WorkError(f"cannot write {folder}: {error.strerror or error}") from None
+    with writing(folder), temporary_folder(model.parent, ".export-") as temporary:
+        made = temporary / folder.name
+        made.mkdir()
+        for number, image in enumerate(images.used):
+            data = as_input(fitted(image, size)).transpose(0, 2, 3, 1)
+            np.ascontiguousarray(data, "<f4").tofile(made / f"{number:04d}.bin")
+        text = _config(model, folder.name, config.name, len(images.used), end_names(model)[0])
+        (temporary / config.name).write_text(text, encoding="utf-8")
+        if folder.is_dir():
+            folder.rename(temporary / "old")
+        made.rename(folder)
+        (temporary / config.name).replace(config)
     return config
 
 

@@ -7,7 +7,7 @@ old. A Lite package of the same version as MindSpore reads what `export.py` writ
 import json
 from pathlib import Path
 
-from csd.errors import InputError, WorkError
+from csd.errors import InputError
 from csd.export.description import (
     DIGEST,
     check_digest,
@@ -15,7 +15,7 @@ from csd.export.description import (
     read_description,
     sha256_of,
 )
-from csd.files import new_file, read_bytes, write_text
+from csd.files import read_bytes, whole_file, write_text, writing
 
 # What the exporter writes for networks of this package; anything else was never tried.
 _KNOWN = {
@@ -89,14 +89,10 @@ def lower_mindir(source: str | Path, target: str | Path) -> None:
 
 def _write(content: bytes, source: Path, target: Path) -> None:
     """The file, and beside it the source's description, if there is one, with its digest."""
-    try:
+    with writing(target):
         description_of(target).unlink(missing_ok=True)
-        partial = target.with_name(f".{target.name}.part")
-        with new_file(partial) as file:
-            file.write(content)
-        partial.replace(target)
-    except OSError as error:
-        raise WorkError(f"cannot write {target}: {error.strerror}") from None
+    with whole_file(target, f".{target.name}.tmp") as file:
+        file.write(content)
     if description_of(source).is_file():
         facts = {**read_description(source), "file": target.name, DIGEST: sha256_of(target)}
         write_text(description_of(target), json.dumps(facts, indent=2) + "\n")

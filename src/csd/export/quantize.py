@@ -5,7 +5,6 @@ quantisation before the convolutions; OpenVINO computes those with int8 instruct
 """
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -18,8 +17,8 @@ import numpy as np
 
 from csd.errors import InputError, WorkError
 from csd.export.calibration import Calibration, as_input
-from csd.export.description import description_of
-from csd.files import temporary_folder
+from csd.export.description import name_with_description
+from csd.files import temporary_folder, writing
 from csd.openvino_core import cpu_settings, openvino_core
 
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -176,7 +175,7 @@ def keep_if_good(
         WorkError: it loses more than `max_drop` dB, or cannot be written; nothing is left.
     """
     openvino = _import("openvino")
-    try:
+    with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(target.parent, ".export-") as folder:
             made = folder / target.name
@@ -188,16 +187,8 @@ def keep_if_good(
                     f"cannot write {target}: what was written cannot be read; is the disk full?"
                 ) from None
             check_drop(judgement, max_drop)
-            description = description_of(made)
             facts = described(made, judgement)
-            description.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            # Killed in between, there is a file without a description, never with another's.
-            description_of(target).unlink(missing_ok=True)
-            for path in (made.with_suffix(".bin"), made, description):
-                path.chmod(0o644)
-                path.replace(target.with_name(path.name))
-    except OSError as error:
-        raise WorkError(f"cannot write {target}: {error.strerror or error}") from None
+            name_with_description(made, target, facts, made.with_suffix(".bin"))
     return judgement
 
 

@@ -10,23 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from csd.data.decode import read_image_file
-from csd.data.encode import write_image_file
 from csd.data.image_file import ImageFile
+from csd.data.samples import to_rgb8
 from csd.errors import InputError
 from csd.inference.engines.base import Engine, Runner
 from csd.inference.tiling import Cut, upscale_in_strips
 
 if TYPE_CHECKING:
     from csd.inference.upscaler import Upscaler
-
-__all__ = [
-    "ImageFile",
-    "read_image_file",
-    "upscale_image",
-    "upscale_plane",
-    "write_image_file",
-]
 
 # The output is held in memory, three bytes a pixel: 62 megapixels up-scaled by 4.
 MAX_OUTPUT_PIXELS = 1_000_000_000
@@ -153,7 +144,4 @@ def upscale_rows(plane: np.ndarray, scale: int, top: int, bottom: int) -> np.nda
 def as_rgb8(photo: ImageFile) -> np.ndarray:
     """The pixels as uint8 (H, W, 3); alpha is left out, what it hides is filled."""
     pixels = photo.pixels
-    if photo.alpha is not None:
-        pixels = fill_transparent(pixels, photo.alpha)
-    pixels = (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
-    return np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+    return to_rgb8(pixels if photo.alpha is None else fill_transparent(pixels, photo.alpha))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from csd.data.encode import WRITTEN_SUFFIXES
 from csd.data.formats import describe_unread, image_suffixes, is_image_name
-from csd.errors import InputError
+from csd.errors import InputError, printable
 
 _MAX_NAME_BYTES = 255  # of a file name on Linux
 
@@ -27,11 +27,6 @@ class Job:
 
     def done(self) -> bool:
         return all(path.is_file() for path in self.outputs())
-
-
-def printable(path: object) -> str:
-    """A path as text that any terminal takes: names on disk may be any bytes."""
-    return str(path).encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")
 
 
 def find_images(wanted: str) -> list[Path]:

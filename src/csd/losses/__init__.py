@@ -5,7 +5,6 @@ from csd.losses.objective import (
     CSDObjective,
     ReconstructionObjective,
     check_width_weights,
-    l1,
     sandwich,
 )
 
@@ -16,6 +15,5 @@ __all__ = [
     "check_negatives",
     "check_width_weights",
     "contrastive_distance",
-    "l1",
     "sandwich",
 ]

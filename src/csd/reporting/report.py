@@ -15,12 +15,7 @@ from typing import Any
 
 import csd
 from csd.errors import InputError
-from csd.evaluation.tables import (
-    display_name,
-    read_metrics,
-    role_name,
-    table_rows,
-)
+from csd.evaluation.tables import display_name, mean_time, read_metrics, role_name, table_rows
 from csd.files import read_text, write_text
 from csd.reporting.charts import Chart, Series, figure
 from csd.reporting.crops import crop_rows
@@ -145,11 +140,6 @@ def _curve_charts(runs: Sequence[ReportRun]) -> str:
     return "".join(charts)
 
 
-def _mean_times(run: dict) -> float:
-    times = [i["ms"] for s in run["sets"].values() for i in s["images"].values() if "ms" in i]
-    return sum(times) / len(times) if times else math.nan
-
-
 def _trade_off_charts(runs: Sequence[ReportRun]) -> str:
     """Quality against size and against speed, and student against teacher, per set."""
     measured = [run for run in runs if run.metrics]
@@ -170,7 +160,7 @@ def _trade_off_charts(runs: Sequence[ReportRun]) -> str:
                         bicubic = Series("bicubic", [(0.0, psnr)], level=True)
                         continue
                     x = entry.get("parameters", math.nan)
-                    x = x if kind == "parameters" else _mean_times(entry)
+                    x = x if kind == "parameters" else mean_time(entry)
                     series.append(Series(_title(run, entry, measured), [(x, psnr)]))
             series += [bicubic] if bicubic else []
             title = f"{set_name}: quality against {'size' if kind == 'parameters' else 'time'}"

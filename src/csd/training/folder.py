@@ -31,8 +31,8 @@ from csd.checkpoints import (
     save_checkpoint,
 )
 from csd.config import plain, renamed, save_yaml
-from csd.errors import InputError, WorkError
-from csd.files import lock_file, new_file, write_new
+from csd.errors import InputError
+from csd.files import lock_file, new_file, write_new, writing
 from csd.nets import SlimmableSR
 from csd.runtime import Runtime
 from csd.settings import hyper_of
@@ -291,14 +291,7 @@ def save_best(
 
 def save_config(folder: Path, config: EasyDict) -> None:
     """Write config.yaml."""
-    temporary = folder / ".config.yaml.tmp"
-    try:
-        save_yaml(config, temporary)
-        temporary.replace(folder / "config.yaml")
-    except OSError as error:
-        raise WorkError(
-            f"cannot write {folder / 'config.yaml'}: {error.strerror or error}"
-        ) from None
+    save_yaml(config, folder / "config.yaml")
 
 
 def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Progress) -> dict:
@@ -323,14 +316,11 @@ def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Pro
 def _point(link: Path, target: Path) -> None:
     """Make `link` another name of `target`; a copy where the file system has no hard links."""
     temporary = link.with_name(f".{link.name}.tmp")
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with writing(link):
+        temporary.unlink(missing_ok=True)
         try:
             os.link(target, temporary)
         except OSError:
             with target.open("rb") as source, new_file(temporary) as copy:
                 shutil.copyfileobj(source, copy)
         temporary.replace(link)
-    except OSError as error:
-        raise WorkError(f"cannot write {link}: {error.strerror or error}") from None

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from csd.errors import WorkError
-from csd.files import new_file, read_bytes
+from csd.files import new_file, read_bytes, writing
 from csd.training.step import LOSSES
 
 COLUMNS = ("epoch", "step", "lr", *LOSSES, "images_per_second")
@@ -34,7 +33,7 @@ class RunLog:
         self.path = folder / "metrics.csv"
         rows = [row for row in read_rows(self.path) if int(row["step"]) <= step]
         temporary = folder / ".metrics.csv.tmp"
-        try:
+        with writing(self.path):
             with io.TextIOWrapper(new_file(temporary), encoding="utf-8", newline="") as file:
                 writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
                 writer.writeheader()
@@ -43,17 +42,13 @@ class RunLog:
             self.file = self.path.open("a", newline="", encoding="utf-8")
             self.writer = csv.DictWriter(self.file, self.columns)
             self.events = Events(folder / "events", step)
-        except OSError as error:
-            raise WorkError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def row(self, step: int, values: dict[str, float]) -> None:
         """Append a row; names of `values` are columns, absent ones stay empty."""
-        try:
+        with writing(self.path):
             self.writer.writerow({"step": step, **values})
             self.file.flush()
             self.events.add(step, {k: v for k, v in values.items() if k != "epoch"})
-        except OSError as error:
-            raise WorkError(f"cannot write {self.path}: {error.strerror or error}") from None
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # a full disk has been reported by now

@@ -153,7 +153,7 @@ def download(
         note(f"{target}: ready")
         return set()
     kept: set[Path] = set()
-    if not all(_count(folder / photos.hr) >= photos.count for photos in item.photos):
+    if not all(len(_images(folder / photos.hr)) >= photos.count for photos in item.photos):
         kept = _bring_any(sources, folder, item, wait)
     for photos in item.photos:
         for scale in scales:
@@ -311,7 +311,3 @@ def _make_lr(hr: Path, lr: Path, scale: int) -> None:
 
 def _images(folder: Path) -> list[Path]:
     return [path for path in folder.glob("*.png") if not path.name.startswith(".")]
-
-
-def _count(folder: Path) -> int:
-    return len(_images(folder))

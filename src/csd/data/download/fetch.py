@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import http.client
 import json
 import logging
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from csd.data.download.http import ascii_address, open_url
 from csd.errors import InputError, WorkError, printable
-from csd.files import new_file, read_text, write_new
+from csd.files import digest_of, new_file, read_text, write_new, writing
 
 _log = logging.getLogger("csd.data")
 
@@ -57,16 +56,15 @@ def fetch(
     url = ascii_address(url)
     if _is_there(url, path, size, digest):
         return
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(path):
             if not _is_there(url, path, size, digest):  # another process may have brought it
                 sizes = _Sizes(size, most if size is None else size)
-                _bring(url, path, sizes, digest, wait, timeout)
-    except urllib.error.URLError as error:
-        raise WorkError(f"{url} cannot be fetched: {error}") from error
-    except OSError as error:
-        raise WorkError(f"cannot write {path}: {error.strerror or error}") from error
+                try:
+                    _bring(url, path, sizes, digest, wait, timeout)
+                except urllib.error.URLError as error:
+                    raise WorkError(f"{url} cannot be fetched: {error}") from error
 
 
 def note(text: str) -> None:
@@ -264,14 +262,11 @@ def _verify(url: str, path: Path, size: int | None, digest: str | None) -> None:
     if digest is None:
         return
     kind, _, wanted = digest.partition(":")
-    hasher = hashlib.new(kind)
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
-    if not hasher.hexdigest().startswith(wanted):
+        have = digest_of(file, kind)
+    if not have.startswith(wanted):
         raise WorkError(
-            f"{url}: the file has {kind} {hasher.hexdigest()[:16]}..., expected {wanted[:16]}...; "
-            "it was removed"
+            f"{url}: the file has {kind} {have[:16]}..., expected {wanted[:16]}...; it was removed"
         )
 
 
