@@ -44,16 +44,13 @@ def open_regular(path: str | Path, what: str = "a file") -> BinaryIO:
 
 def open_file(path: str | Path) -> BinaryIO:
     """As `open_regular`, with the OSError as it is; InputError for a pipe, socket or device."""
+    at_once = os.O_NONBLOCK | os.O_CLOEXEC
     # Path.open takes no opener.
-    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115
+    file = open(path, "rb", opener=lambda p, flags: os.open(p, flags | at_once))  # noqa: SIM115
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise InputError(f"{path} is a pipe, socket or device, not a file; copy it to a file first")
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def exists(path: str | Path) -> bool:

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluation.checkerboard import PERIODS, Checkerboard, checkerboard, periodic_energy, pooled
 
 import csd
 from csd.data import benchmark_pairs, imresize_bicubic, load_pair
 from csd.errors import InputError
-from csd.evaluation import Checkerboard, checkerboard
-from csd.evaluation.checkerboard import PERIODS, periodic_energy, pooled
 
 PRETRAINED = Path(csd.__file__).parent / "pretrained"
 LUMA = (65.481 + 128.553 + 24.966) / 255  # of a grey level

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csd.config import defaults
+from csd.config import defaults, save_yaml
 from csd.errors import InputError, WorkError
 
 
@@ -128,7 +128,7 @@ def test_files_of_the_user_stay(saved, config):
 
 def test_links_in_the_folder_lead_nowhere(saved, config, tmp_path):
     """A name of ours that is a link: the file behind it is neither truncated nor written."""
-    from csd.training.folder import prepare_folder, save_best, save_config
+    from csd.training.folder import prepare_folder, save_best
     from csd.training.log import RunLog
 
     folder, net, _ = saved(1)
@@ -145,7 +145,7 @@ def test_links_in_the_folder_lead_nowhere(saved, config, tmp_path):
         if not (folder / name).is_symlink():
             (folder / name).symlink_to(precious)
     saved(2)
-    save_config(folder, config)
+    save_yaml(config, folder / "config.yaml")
     RunLog(folder, [1.0], 0).close()
     from csd.training.folder import Progress
 

@@ -23,15 +23,7 @@ from csd import schema
 from csd.checkpoints.meta import parse_meta
 from csd.checkpoints.ms_files import looks_like_ms_checkpoint, read_entries, write_entry
 from csd.errors import InputError, shown
-from csd.files import (
-    digest_of,
-    exists,
-    new_file,
-    open_regular,
-    parse_json,
-    read_text,
-    writing,
-)
+from csd.files import digest_of, exists, new_file, open_regular, parse_json, read_text, writing
 
 FORMAT, VERSION = "csd", 1
 TRAIN_PREFIX = "csd.train."

@@ -92,9 +92,4 @@ _NETWORK_WRITERS: dict[str, _Writer] = {
     ".pth": write_csd_pth,
     ".pt": write_csd_pth,
 }
-_VGG_WRITERS: dict[str, _Writer] = {
-    ".ckpt": save_checkpoint,
-    ".safetensors": write_safetensors,
-    ".pth": write_plain_pth,
-    ".pt": write_plain_pth,
-}
+_VGG_WRITERS = {**_NETWORK_WRITERS, ".pth": write_plain_pth, ".pt": write_plain_pth}

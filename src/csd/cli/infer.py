@@ -150,11 +150,7 @@ def _open(config):
     from csd.inference.budget import open_budget
 
     budget = open_budget(
-        ckpt,
-        upscaler,
-        options.budget_ms,
-        device=machine.target(),
-        cache_dir=config.data.cache_dir,
+        ckpt, upscaler, options.budget_ms, device=machine.target(), cache_dir=config.data.cache_dir
     )
     return upscaler, budget
 

@@ -3,21 +3,8 @@
 from csd.data.decode import image_size
 from csd.data.images import read_image, write_png
 from csd.data.imresize import imresize_bicubic, imresize_pillow, modcrop, resize_matrix
-from csd.data.layouts import (
-    Pair,
-    benchmark_pairs,
-    check_pair,
-    detect_layout,
-    find_pairs,
-    load_pair,
-)
-from csd.data.pipeline import (
-    Batches,
-    draw_negatives,
-    sample_batch,
-    train_dataset,
-    window_dataset,
-)
+from csd.data.layouts import Pair, benchmark_pairs, check_pair, detect_layout, find_pairs, load_pair
+from csd.data.pipeline import Batches, draw_negatives, sample_batch, train_dataset, window_dataset
 from csd.data.store import Store, open_store
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -131,7 +131,8 @@ def _encode(
         with_alpha = facts.alpha is not None
         facts, notes = _fitting(facts, suffix)
         if with_alpha and facts.alpha is None:
-            strips, stored = _opaque(strips, channels), channels
+            colours = 0 if channels == 1 else slice(channels)
+            strips, stored = (strip[:, :, colours] for strip in strips), channels
     shape = size if stored == 1 else (*size, stored)
     if kind == "PNG":
         encode_png(file, strips, shape, dtype, chunks)
@@ -144,12 +145,6 @@ def _encode(
             notes.append(f"{kind} holds 8 bits a channel; --format png keeps 16")
         _encode_pillow(file, np.concatenate(list(strips)), facts, kind)
     return notes
-
-
-def _opaque(strips: Iterable[np.ndarray], channels: int) -> Iterator[np.ndarray]:
-    """The strips without the alpha channel, which is the last."""
-    for strip in strips:
-        yield strip[:, :, 0] if channels == 1 else strip[:, :, :channels]
 
 
 def _encode_pnm(

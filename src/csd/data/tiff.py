@@ -337,22 +337,16 @@ def read_tiff(file: BinaryIO, path: Path) -> ImageFile:
         notes = ["it has several frames; the first is used"] if several else []
         if layout.compression in _WHOLE or layout.photometric == _YCBCR:
             file.seek(0)
-            photo = read_pillow(file, path, "TIFF")
-            return make_photo(
-                photo.planes(),
-                orientation=_orientation(page),
-                icc=photo.icc,
-                notes=notes,
-                **_metadata(file, page),
-            )
-        stored = _read_samples(file, page, layout, path)
-        planes = _to_planes(stored, page, layout)
-        icc = _bytes_of(page, 34675)
-        if layout.photometric == _CMYK:
-            planes, lost = cmyk_to_rgb(planes[:, :, :4], icc)
-            notes += lost
-        if layout.samples > layout.colours + (layout.alpha is not None):
-            notes.append("channels that are neither colour nor alpha are left out")
+            whole = read_pillow(file, path, "TIFF")
+            planes, icc = whole.planes(), whole.icc
+        else:
+            planes = _to_planes(_read_samples(file, page, layout, path), page, layout)
+            icc = _bytes_of(page, 34675)
+            if layout.photometric == _CMYK:
+                planes, lost = cmyk_to_rgb(planes[:, :, :4], icc)
+                notes += lost
+            if layout.samples > layout.colours + (layout.alpha is not None):
+                notes.append("channels that are neither colour nor alpha are left out")
         facts = _metadata(file, page)
         return make_photo(planes, orientation=_orientation(page), icc=icc, notes=notes, **facts)
 

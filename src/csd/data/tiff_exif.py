@@ -86,16 +86,20 @@ def write_directory(directory: Directory, order: str, big: bool, place: int) -> 
     return struct.pack(order + head, len(directory)) + bytes(rows) + bytes(slot) + bytes(tail)
 
 
-def _is_kept(tag: int, value: "bytes | Directory") -> bool:
-    if isinstance(value, list):
-        return bool(value)
-    return tag in _KEPT and not (tag == _DESCRIPTION and value.startswith(_LAYOUTS))
+def _kept(file: BinaryIO, order: str, big: bool, offset: int) -> Directory:
+    """What the first directory says beside the layout, and the directories that it points to."""
+
+    def is_kept(tag: int, value: "bytes | Directory") -> bool:
+        if isinstance(value, list):
+            return bool(value)
+        return tag in _KEPT and not (tag == _DESCRIPTION and value.startswith(_LAYOUTS))
+
+    return [e for e in read_directory(file, order, big, offset) if is_kept(e[0], e[3])]
 
 
 def exif_of_tiff(file: BinaryIO, order: str, big: bool, offset: int) -> bytes | None:
     """What the first directory, at `offset`, says beside the pixels, as EXIF data, or None."""
-    entries = read_directory(file, order, big, offset)
-    entries = [entry for entry in entries if _is_kept(entry[0], entry[3])]
+    entries = _kept(file, order, big, offset)
     if not entries:
         return None
     mark = b"II*\0" if order == "<" else b"MM\0*"
@@ -106,8 +110,7 @@ def split_exif(block: bytes) -> tuple[Directory, Directory]:
     """Of EXIF data: entries for the first directory of a TIFF file, and the inner directories."""
     order = byte_order(block)
     (offset,) = struct.unpack(order + "I", block[4:8])
-    entries = read_directory(io.BytesIO(block), order, False, offset)
-    entries = [entry for entry in entries if _is_kept(entry[0], entry[3])]
+    entries = _kept(io.BytesIO(block), order, False, offset)
     plain = [entry for entry in entries if not isinstance(entry[3], list)]
     return plain, [entry for entry in entries if isinstance(entry[3], list)]
 

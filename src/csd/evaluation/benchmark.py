@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,10 +80,7 @@ def _cost(upscaler: Upscaler) -> dict[str, int]:
 
     net = create_model(**upscaler.model)
     share = upscaler.width if upscaler.at else 1.0  # an exported network is dense
-    return {
-        "parameters": count_parameters(net, share),
-        "multiply_adds": multiply_adds(net, share),
-    }
+    return {"parameters": count_parameters(net, share), "multiply_adds": multiply_adds(net, share)}
 
 
 def _enlarge(upscaler: Upscaler) -> Callable[[np.ndarray], np.ndarray]:
@@ -166,16 +164,10 @@ def evaluate(
         InputError: names the image that cannot be read or scored.
     """
     model = model or {"name": "bicubic"}
-    runs = [
-        {
-            "width": m.width,
-            "self_ensemble": m.self_ensemble,
-            "label": m.label,
-            **m.facts,
-            "sets": {},
-        }
-        for m in methods
-    ]
+    runs: list[dict[str, Any]] = []
+    for m in methods:
+        names = {"width": m.width, "self_ensemble": m.self_ensemble, "label": m.label}
+        runs.append({**names, **m.facts, "sets": {}})
     warm = set()
     for set_name, pairs in sets.items():
         for pair in pairs:

@@ -8,13 +8,7 @@ import json
 from pathlib import Path
 
 from csd.errors import InputError
-from csd.export.description import (
-    DIGEST,
-    check_digest,
-    description_of,
-    read_description,
-    sha256_of,
-)
+from csd.export.description import DIGEST, check_digest, description_of, read_description, sha256_of
 from csd.files import read_bytes, whole_file, write_text, writing
 
 # What the exporter writes for networks of this package; anything else was never tried.

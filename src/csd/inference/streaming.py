@@ -50,12 +50,11 @@ def upscale_to_file(
             the network still runs. No file is left.
     """
     size = photo.size[0] * upscaler.scale, photo.size[1] * upscaler.scale
-    strips = (_joined(*parts) for parts in upscale_strips(upscaler, photo, progress))
+    strips = (
+        pixels if alpha is None else np.dstack([pixels, alpha])
+        for pixels, alpha in upscale_strips(upscaler, photo, progress)
+    )
     return _hand_over(strips, lambda given: write_strips(path, photo, size, given), writer)
-
-
-def _joined(pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-    return pixels if alpha is None else np.dstack([pixels, alpha])
 
 
 def _hand_over(

@@ -132,12 +132,7 @@ def count_tiles(height: int, width: int, tile: int | tuple[int, int] | None) -> 
 
 @dataclass(frozen=True)
 class Cut:
-    """How an image is cut.
-
-    tile: side of the tiles in LR pixels, or (height, width), or None: the image in one piece.
-    overlap: context around a tile, LR pixels. self_ensemble: mean over the eight flips and
-    rotations, taken tile by tile.
-    """
+    """How an image is cut, see `upscale`."""
 
     tile: int | tuple[int, int] | None = None
     overlap: int = DEFAULT_OVERLAP

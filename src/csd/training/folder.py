@@ -30,7 +30,7 @@ from csd.checkpoints import (
     network_state,
     save_checkpoint,
 )
-from csd.config import plain, renamed, save_yaml
+from csd.config import plain, renamed
 from csd.errors import InputError
 from csd.files import lock_file, new_file, write_new, writing
 from csd.nets import SlimmableSR
@@ -153,10 +153,8 @@ def newest_good(folder: Path) -> Checkpoint | None:
     for path in reversed(found):
         try:
             checkpoint = load_checkpoint(path)
-            if (
-                not {"step", "samples", "best_psnr"}
-                <= (checkpoint.meta.get("progress") or {}).keys()
-            ):
+            progress = checkpoint.meta.get("progress") or {}
+            if not {"step", "samples", "best_psnr"} <= progress.keys():
                 raise InputError(f"{path} holds weights alone, not the state of a run")
         except (InputError, MemoryError) as error:
             logging.getLogger(__name__).warning("skipping a damaged checkpoint: %s", error)
@@ -287,11 +285,6 @@ def save_best(
     """Write best.ckpt: weights alone, for evaluation and export."""
     meta = _meta(config, net, widths, progress)
     save_checkpoint(folder / "best.ckpt", network_state(net), meta)
-
-
-def save_config(folder: Path, config: EasyDict) -> None:
-    """Write config.yaml."""
-    save_yaml(config, folder / "config.yaml")
 
 
 def _meta(config: EasyDict, net: SlimmableSR, widths: list[float], progress: Progress) -> dict:

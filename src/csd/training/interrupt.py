@@ -89,7 +89,7 @@ class StopRequest:
 
     def _receive(self, signum: int) -> None:
         if signum == signal.SIGHUP:
-            self._leave_terminal()
+            lead_nowhere(*self._terminals)  # writing to a closed one fails, and ends the run
             self.signum = self.signum or signum
             return
         if self._asked or not self._armed:
@@ -98,10 +98,6 @@ class StopRequest:
         self.signum = self.signum or signum
         with contextlib.suppress(OSError):
             os.write(2, b"\nfinishing the step and saving; once more to exit at once\n")
-
-    def _leave_terminal(self) -> None:
-        """From now on print nothing there: writing to a closed terminal fails, and ends the run."""
-        lead_nowhere(*self._terminals)
 
 
 class StopVote:

@@ -1,11 +1,10 @@
 """What a run prints and logs: rank 0 speaks, the others are silent."""
 
 import time
-from types import TracebackType
 
 import numpy as np
 
-from csd.training.folder import save_config
+from csd.config import save_yaml
 from csd.training.log import RunLog, progress_bar, val_column
 from csd.training.run import Run
 from csd.training.schedule import learning_rates
@@ -24,7 +23,7 @@ class RunReport:
         self._rates = learning_rates(run.config.optim, train.epochs, train.steps_per_epoch)
         self._log = None
         if run.main:
-            save_config(run.folder, run.config)
+            save_yaml(run.config, run.folder / "config.yaml")
             self._log = RunLog(run.folder, run.widths, run.progress.step)
         self._print(self._first_line())
         title = f"{train.method} x{run.config.model.scale}"
@@ -34,12 +33,7 @@ class RunReport:
     def __enter__(self) -> "RunReport":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
         if self._log:
             self._log.close()

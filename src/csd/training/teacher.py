@@ -2,9 +2,12 @@
 
 import logging
 
+from mindspore import Tensor
+
 from csd.checkpoints import load_network, network_state
 from csd.errors import InputError
 from csd.nets import SlimmableSR
+from csd.nets.layers import Upsampler
 
 _log = logging.getLogger("csd.training")
 
@@ -40,7 +43,8 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
             f"{path} holds {_words(found)}, whose tensor '{strange[0]}' is unlike that of "
             f"{_words(net)}; only the up-sampler may differ"
         )
-    _assign(own, fits)
+    for name, value in fits.items():
+        own[name].set_data(Tensor(value))
     if fresh or unused:
         _log.warning(
             "note: %s is a teacher of scale %d, not %d: %d tensors are loaded, those of the "
@@ -51,21 +55,12 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
 
 def _upsampler_tensors(net: SlimmableSR) -> set[str]:
     """Names of the parameters that a scale decides."""
-    from csd.nets.layers import Upsampler
-
     return {
         f"{cell_name}.{name}"
         for cell_name, cell in net.cells_and_names()
         if isinstance(cell, Upsampler)
         for name, _ in cell.parameters_and_names()
     }
-
-
-def _assign(parameters: dict, values: dict) -> None:
-    from mindspore import Tensor
-
-    for name, value in values.items():
-        parameters[name].set_data(Tensor(value))
 
 
 def _list(names: list[str]) -> str:

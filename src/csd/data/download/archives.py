@@ -5,7 +5,6 @@ not shrink when they are packed: what unpacks to many times its size is refused.
 """
 
 import bz2
-import contextlib
 import gzip
 import lzma
 import re
@@ -63,7 +62,7 @@ def unpack(archive: Path, folder: Path, members: Sequence[tuple[str, str]]) -> i
 
 def _unpack(archive: Path, folder: Path, members: Sequence[tuple[str, str]]) -> int:
     most = RATIO * archive.stat().st_size + SPARE
-    with _opened(archive, most) as entries:
+    with _Zip(archive) if zipfile.is_zipfile(archive) else _Tar(archive, most) as entries:
         wanted = []
         for number, name in enumerate(entries.names()):
             if number == _MOST_MEMBERS:
@@ -184,9 +183,3 @@ class _Bounded:
     def seek(self, position: int, whence: int = 0) -> int:
         self._check(position)
         return self.file.seek(position, whence)
-
-
-def _opened(archive: Path, most: int) -> contextlib.AbstractContextManager:
-    if zipfile.is_zipfile(archive):
-        return _Zip(archive)
-    return _Tar(archive, most)

@@ -100,7 +100,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _bring(url, path: Path, sizes: "_Sizes", digest: str | None, wait, timeout) -> None:
-    part, tag = _beside(path, ".part"), _beside(path, ".part.json")
+    part, tag = (path.with_name(path.name + suffix) for suffix in (".part", ".part.json"))
     if part.is_symlink() or (part.exists() and not part.is_file()):
         part.unlink()
     _download(url, part, tag, sizes, wait, timeout)
@@ -268,10 +268,6 @@ def _verify(url: str, path: Path, size: int | None, digest: str | None) -> None:
         raise WorkError(
             f"{url}: the file has {kind} {have[:16]}..., expected {wanted[:16]}...; it was removed"
         )
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def _size(path: Path) -> int:
