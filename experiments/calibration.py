@@ -4,13 +4,36 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from easydict import EasyDict
 
-from csd.errors import InputError
-from csd.files import write_text
+from csd.errors import InputError, shown
+from csd.files import read_json, write_text
 from csd.reporting.report import read_curves
+from csd.schema import integer, mapping, number, table
 from experiments.plan import REFERENCE
+
+
+def _reference(value: Any, where: str = "it") -> None:
+    if value != REFERENCE:
+        raise ValueError(f"{where} must be {REFERENCE!r}, not {shown(value)}")
+
+
+_REMEDY = "remove it, and runs/time with it"
+_CALIBRATION = table(
+    {
+        "reference": _reference,
+        "reference_steps": integer(1),
+        "ms_per_step": mapping(number(1e-3, 1e9)),
+        "steps": mapping(integer(1, 10**9)),
+    }
+)
+
+
+def read_calibration(file: Path) -> dict:
+    """What `calibrate` wrote; InputError, naming the value, where the file is something else."""
+    return read_json(file, _CALIBRATION, "a calibration.json of an experiment", _REMEDY)
 
 
 def milliseconds(folder: Path, batch_size: int) -> list[float]:
@@ -42,21 +65,21 @@ def calibrate(file: Path, config: EasyDict, folders: Mapping[str, Sequence[Path]
         {"reference", "reference_steps", "ms_per_step": {variant: ms}, "steps": {variant: steps}};
         the budget of wall time is ms_per_step[reference] * reference_steps.
     """
-    table = {"reference": REFERENCE, "reference_steps": config.experiment.steps,
+    found = {"reference": REFERENCE, "reference_steps": config.experiment.steps,
              "ms_per_step": {}, "steps": {}}  # fmt: skip
     if file.is_file():
-        try:
-            table = json.loads(file.read_text(encoding="utf-8"))
-            if not isinstance(table["ms_per_step"], dict) or not isinstance(table["steps"], dict):
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{file} is damaged; remove it, and runs/time with it") from None
-        if table["reference_steps"] != config.experiment.steps:
+        found = read_calibration(file)
+        if found["reference_steps"] != config.experiment.steps:
             raise InputError(
-                f"{file} is of {table['reference_steps']} steps, not "
+                f"{file} is of {found['reference_steps']} steps, not "
                 f"{config.experiment.steps}; choose another --output_dir"
             )
-    times, steps = table["ms_per_step"], table["steps"]
+    epochs = config.train.epochs
+    if odd := [variant for variant, count in found["steps"].items() if count % epochs]:
+        raise InputError(
+            f"{file}: the steps of {odd[0]} are no multiple of the {epochs} epochs; {_REMEDY}"
+        )
+    times, steps = found["ms_per_step"], found["steps"]
     for variant, runs in folders.items():
         rows = [ms for run in runs for ms in milliseconds(run, config.train.batch_size)]
         if rows and variant not in times:
@@ -64,6 +87,6 @@ def calibrate(file: Path, config: EasyDict, folders: Mapping[str, Sequence[Path]
     for variant, ms in times.items():
         if REFERENCE in times and variant not in steps:
             budget = times[REFERENCE] * config.experiment.steps
-            steps[variant] = time_steps(budget, ms, config.train.epochs)
-    write_text(file, json.dumps(table, indent=1) + "\n")
-    return table
+            steps[variant] = time_steps(budget, ms, epochs)
+    write_text(file, json.dumps(found, indent=1) + "\n")
+    return found

@@ -12,11 +12,12 @@ import numpy as np
 from easydict import EasyDict
 
 from csd.config import plain
+from csd.errors import InputError
 from csd.evaluation.tables import read_metrics
 from csd.files import write_text
 from csd.reporting.report import environment, read_curves
 from experiments import plan
-from experiments.calibration import milliseconds
+from experiments.calibration import milliseconds, read_calibration
 from experiments.plan import BASELINE, REFERENCE, STEPS, TIME, Run
 from experiments.statistics import interval, paired
 
@@ -45,7 +46,7 @@ def collect(config: EasyDict, folder: Path, failed: Mapping[str, str], command: 
         "teacher": {"steps": None if config.train.teacher else config.experiment.teacher_steps,
                     **_scores(config, teacher[-1])},
         "bicubic": _scores(config, teacher[0]),
-        "calibration": json.loads(table.read_text(encoding="utf-8")) if table.is_file() else None,
+        "calibration": read_calibration(table) if table.is_file() else None,
         "failed": dict(failed),
         "runs": runs,
         "summary": summarise(runs),
@@ -68,7 +69,7 @@ def _runs(config: EasyDict, folder: Path) -> list[dict]:
     """One entry per finished run and budget; the reference's serve both."""
     found = []
     table = folder / "calibration.json"
-    steps = json.loads(table.read_text(encoding="utf-8"))["steps"] if table.is_file() else {}
+    steps = read_calibration(table)["steps"] if table.is_file() else {}
     for run in plan.step_runs(config):
         if STEPS in config.experiment.fair:
             found.append((STEPS, run))
@@ -79,15 +80,42 @@ def _runs(config: EasyDict, folder: Path) -> list[dict]:
     entries = []
     for budget, run in found:
         place = folder / "runs" / run.name
-        if (place / "metrics.json").is_file():
+        if is_scored(config, place):
             entries.append(_entry(config, budget, run, place))
+            _check_images(entries, place)
     order = {name: i for i, name in enumerate(config.experiment.variants)}
     return sorted(entries, key=lambda e: (e["budget"], order[e["variant"]], e["seed"]))
 
 
+def is_scored(config: EasyDict, place: Path) -> bool:
+    """Whether a run folder has scores, of all the sets that are asked for."""
+    file = place / "metrics.json"
+    if not file.is_file():
+        return False
+    there = read_metrics(file)["runs"][-1]["sets"]
+    return all(name in there for name in plan.set_names(config))
+
+
+def _check_images(entries: Sequence[dict], place: Path) -> None:
+    """Raise InputError where the last run was scored on other images than the first."""
+    first, last = entries[0]["sets"], entries[-1]["sets"]
+    for name, result in last.items():
+        if result["images"].keys() != first[name]["images"].keys():
+            raise InputError(
+                f"{place / 'metrics.json'} has other images of {name} than the other runs; remove "
+                "it to score them again"
+            )
+
+
 def _entry(config: EasyDict, budget: str, run: Run, place: Path) -> dict:
     batch = config.train.batch_size
-    ms = median(milliseconds(place, batch))
+    times = milliseconds(place, batch)
+    if not times:
+        raise InputError(
+            f"{place / 'metrics.csv'} does not say how long a step took; remove {place} to train "
+            "again"
+        )
+    ms = median(times)
     scored = read_metrics(place / "metrics.json")["runs"][-1]
     column = f"val_psnr_{plan.stored_width(config, run.variant)}"
     curve = [[row["step"], row[column]] for row in read_curves(place / "metrics.csv")

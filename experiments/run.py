@@ -21,11 +21,12 @@ from easydict import EasyDict
 from csd.config import plain, save_yaml
 from csd.errors import InputError, WorkError
 from csd.evaluation.tables import read_metrics
-from csd.files import lock_file, write_text
+from csd.files import lock_file, read_json, write_text
+from csd.schema import anything, mapping
 from experiments import calibration, plan
 from experiments.plan import STEPS, TIME, Run
 from experiments.processes import Job, last_error, run_jobs, shares, stop_on_signals
-from experiments.results import collect, write_results
+from experiments.results import collect, is_scored, write_results
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class _Experiment:
         digest = plan.digest_of_file(Path(given)) if given else ""
         self.match(folder, "teacher", plan.fingerprint(made, self.images, digest))
         self.teacher = Path(given) if given else folder / "last.ckpt"
-        if not self.is_finished(folder):
+        if not is_scored(self.config, folder):
             commands = [] if given else [self.train_command(folder, made)]
             commands.append(self.eval_command(folder, self.teacher, 1.0))
             steps = self.config.experiment.teacher_steps
@@ -148,7 +149,7 @@ class _Experiment:
             uses = made.train.teacher != "none"
             mark = plan.fingerprint(made, self.images, self.teacher_digest if uses else "")
             self.match(folder, f"run {run.name}", mark)
-            if self.is_finished(folder):
+            if is_scored(self.config, folder):
                 self.done += 1
                 continue
             width = plan.stored_width(self.config, run.variant)
@@ -238,24 +239,15 @@ class _Experiment:
                 )
             write_text(file, json.dumps(wanted, indent=1) + "\n")
             return
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            raise InputError(f"{file} is damaged; remove {folder} to train that again") from None
+        found = read_json(
+            file, mapping(anything), "what an experiment wrote", f"remove {folder} to train again"
+        )
         changes = ", ".join(plan.differences(found, wanted))
         if changes:
             raise InputError(
                 f"{what} was trained with other settings ({changes}); undo that, choose another "
                 f"--output_dir, or remove {folder}"
             )
-
-    def is_finished(self, folder: Path) -> bool:
-        """Whether the folder's run is trained and scored on all the sets asked for."""
-        file = folder / "metrics.json"
-        if not file.is_file():
-            return False
-        there = read_metrics(file)["runs"][-1]["sets"]
-        return all(name in there for name in plan.set_names(self.config))
 
     def train_command(self, folder: Path, config: EasyDict) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)

@@ -207,7 +207,7 @@ def test_calibration_is_kept(tmp_path):
     with pytest.raises(InputError, match="is of 40 steps, not 80"):
         calibrate(file, config, {})
     file.write_text("{}")
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match="is missing"):
         calibrate(file, config, {})
 
 
