@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from csd.backbones import BACKBONES
 from csd.checkpoints import load_checkpoint, network_state, save_checkpoint
 from csd.data import benchmark_pairs, load_pair
 from csd.errors import InputError, WorkError
@@ -84,6 +85,7 @@ def test_shipped_networks_give_mindspores_values(mindspore_cpu, engine, scale):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("name", SMALL)
 def test_every_backbone_at_any_size_and_batch(mindspore_cpu, tmp_path, name, scale):
+    assert set(SMALL) == {name for name, kind in BACKBONES.items() if isinstance(kind, str)}
     net = small_network(name, scale)
     for width in (0.5, 1.0):
         reference = make_runner(net, width)
@@ -304,7 +306,8 @@ def test_a_missing_package_is_an_engine_that_is_missing(monkeypatch):
 
 def test_a_processor_that_openvino_refuses_is_an_engine_that_is_missing(monkeypatch):
     class Refusing:
-        available_devices = ()
+        def get_versions(self, _device):
+            return {}
 
     monkeypatch.setattr(openvino_engine, "openvino_core", Refusing)
     with pytest.raises(EngineMissing, match="does not support this processor"):
