@@ -18,9 +18,9 @@ WIDTHS = (0.25, 0.5, 1.0)
 # Gain over bicubic on Set5, dB on Y, of student and teacher; the table in csd/pretrained/README.md
 # has a little more.
 GAIN = {
-    2: {0.25: 1.4, 0.5: 2.8, 1.0: 3.4},
-    3: {0.25: 0.7, 0.5: 1.7, 1.0: 2.3},
-    4: {0.25: 0.7, 0.5: 1.5, 1.0: 2.1},
+    2: {0.25: 2.7, 0.5: 3.2, 1.0: 3.4},
+    3: {0.25: 1.5, 0.5: 2.3, 1.0: 2.6},
+    4: {0.25: 1.4, 0.5: 2.0, 1.0: 2.3},
 }
 
 
