@@ -17,9 +17,11 @@ def problem():
 
     from csd import runtime
     from csd.nets import VGGEncoder, create_model
+    from csd.nets.layers import compile_each
 
     runtime.setup("CPU", seed=1)
     net = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)
+    compile_each(net)  # several objectives share it, as two steps do
     encoder = VGGEncoder(NARROW_VGG)
     encoder.load_random_weights()
     rng = np.random.default_rng(0)
