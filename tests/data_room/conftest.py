@@ -1,10 +1,12 @@
 """Small images to read: crops of the benchmark images that lie beside the tests."""
 
 import importlib.util
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_room.local_server import DATA, Server
 from PIL import Image
 
 
@@ -38,3 +40,26 @@ def makers():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def small(sample_image):
+    return np.ascontiguousarray(sample_image[40:64, 50:90])  # 24 x 40
+
+
+@pytest.fixture
+def deep(small):
+    """16 bits whose low bytes matter."""
+    return small.astype(np.uint16) * 200 + 77
+
+
+@pytest.fixture
+def server():
+    server = Server()
+    server.files["/file.bin"] = DATA
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -1,14 +1,12 @@
-"""Downloads from a local server that breaks off, lies about sizes, and serves `../` names."""
+"""Data sets from a local server: archives, damaged, hostile or endless, and images verified."""
 
 import bz2
 import gzip
 import hashlib
-import http.server
 import io
 import lzma
 import re
 import tarfile
-import threading
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -19,171 +17,9 @@ from PIL import Image
 
 from csd.data import imresize_bicubic, modcrop, read_image
 from csd.data.download import datasets
-from csd.data.download import fetch as fetch_module
 from csd.data.download.archives import BadArchive, unpack
 from csd.data.download.datasets import ITEMS, Archive, ImageFolder, Item, discard, download
-from csd.data.download.fetch import fetch
 from csd.errors import InputError, WorkError, run_main
-
-DATA = bytes(range(256)) * 400
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` (path -> bytes); `break_after` cuts an answer, `lie` changes the length."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.requests = {}, []
-        self.break_after = self.lie = None
-        self.ranges, self.etag, self.status = True, '"v1"', None
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        server, wanted = self.server, self.headers.get("Range")
-        server.requests.append(wanted)
-        data = server.files.get(self.path)
-        if server.status or data is None:
-            self.send_error(server.status or 404)
-            return
-        start = 0
-        fresh = self.headers.get("If-Range") in (None, server.etag)
-        if wanted and server.ranges and fresh:
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
-            if start >= len(data):
-                self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(data)}")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                return
-            self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
-        else:
-            self.send_response(200)
-        length = len(data) - start
-        if server.lie != "none":
-            self.send_header("Content-Length", str(server.lie or length))
-        if server.etag:
-            self.send_header("ETag", server.etag)
-        self.end_headers()
-        body = data[start:]
-        self.wfile.write(body if server.break_after is None else body[: server.break_after])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server():
-    server = Server()
-    server.files["/file.bin"] = DATA
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def get(server, target, **options):
-    fetch(server.url("/file.bin"), target, wait=0, **options)
-
-
-def test_whole_file_with_size_and_digest(server, tmp_path):
-    digest = "sha256:" + hashlib.sha256(DATA).hexdigest()
-    get(server, tmp_path / "f", size=len(DATA), digest=digest)
-    assert (tmp_path / "f").read_bytes() == DATA
-    assert [p.name for p in tmp_path.iterdir()] == ["f"]
-    get(server, tmp_path / "f", size=len(DATA), digest=digest)
-    assert len(server.requests) == 1  # what is there is not fetched again
-    (tmp_path / "f").write_bytes(b"damaged")
-    get(server, tmp_path / "f", size=len(DATA), digest=digest)
-    assert (tmp_path / "f").read_bytes() == DATA
-
-
-def test_a_server_that_breaks_off_is_resumed(server, tmp_path):
-    server.break_after = 30000
-    get(server, tmp_path / "f", digest="md5:" + hashlib.md5(DATA).hexdigest())
-    assert (tmp_path / "f").read_bytes() == DATA
-    assert server.requests == [None, "bytes=30000-", "bytes=60000-", "bytes=90000-"]
-
-
-def test_a_second_call_resumes_the_first(server, tmp_path, monkeypatch):
-    server.break_after = 30000
-
-    def interrupt(line):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch:
-        patch.setattr(fetch_module, "note", interrupt)
-        fetch(server.url("/file.bin"), tmp_path / "f", wait=0)
-    kept = (tmp_path / "f.part").stat().st_size
-    assert 0 < kept < len(DATA) and not (tmp_path / "f").exists()
-    server.break_after = None
-    get(server, tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == DATA
-    assert server.requests[-1] == f"bytes={kept}-"
-
-
-def test_a_file_that_changed_meanwhile_starts_anew(server, tmp_path):
-    (tmp_path / "f.part").write_bytes(b"x" * 1000)
-    (tmp_path / "f.part.json").write_text(
-        f'{{"url": "{server.url("/file.bin")}", "version": "\\"v0\\""}}'
-    )
-    get(server, tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == DATA
-
-
-@pytest.mark.parametrize("change", [{"ranges": False}, {"etag": None}])
-def test_servers_that_cannot_resume_start_anew(server, tmp_path, change):
-    for name, value in change.items():
-        setattr(server, name, value)
-    (tmp_path / "f.part").write_bytes(b"x" * 1000)
-    get(server, tmp_path / "f")
-    assert (tmp_path / "f").read_bytes() == DATA
-
-
-def test_a_server_that_never_gets_further_is_given_up_and_what_came_is_kept(server, tmp_path):
-    server.ranges, server.break_after = False, 5000
-    with pytest.raises(WorkError, match=r"broke off after 5000 of 102400 bytes.*resume"):
-        get(server, tmp_path / "f")
-    assert (tmp_path / "f.part").stat().st_size == 5000 and not (tmp_path / "f").exists()
-    assert len(server.requests) <= 8
-
-
-def test_a_server_that_announces_another_size_is_refused(server, tmp_path):
-    with pytest.raises(WorkError, match="the server has 102400 bytes, expected 102401"):
-        get(server, tmp_path / "f", size=len(DATA) + 1)
-    server.lie = len(DATA) + 5  # announces more than it sends
-    with pytest.raises(WorkError, match="broke off after 102400 of 102405"):
-        get(server, tmp_path / "f")
-    assert not (tmp_path / "f").exists()
-    server.lie = len(DATA) - 5  # announces less: cut short, which the digest shows
-    (tmp_path / "f.part").unlink(missing_ok=True)
-    with pytest.raises(WorkError, match=r"file has md5 .*expected"):
-        get(server, tmp_path / "f", digest="md5:" + hashlib.md5(DATA).hexdigest())
-    assert not (tmp_path / "f").exists() and not (tmp_path / "f.part").exists()
-
-
-def test_a_wrong_digest_removes_the_file(server, tmp_path):
-    with pytest.raises(WorkError, match=r"has sha256 .*expected dcbb9e9d"):
-        get(server, tmp_path / "f", digest="sha256:dcbb9e9d")
-    assert not list(tmp_path.glob("f*.part")) and not (tmp_path / "f").exists()
-
-
-def test_refusals_are_sentences(server, tmp_path):
-    with pytest.raises(WorkError, match=r"404 Not Found; give another address with --url"):
-        fetch(server.url("/none"), tmp_path / "f", wait=0)
-    server.status = 503
-    with pytest.raises(WorkError, match="503"):
-        get(server, tmp_path / "f")
-    with pytest.raises(InputError, match="must begin with http"):
-        fetch("file:///etc/passwd", tmp_path / "f")
-    with pytest.raises(WorkError, match="cannot be fetched"):
-        fetch("http://127.0.0.1:9/x", tmp_path / "f", wait=0, timeout=2)
 
 
 def png(seed, shape=(230, 240, 3)):
@@ -278,27 +114,6 @@ def test_damaged_and_incomplete_archives_are_named(server, tmp_path):
     server.files["/z.zip"] = zip_of(dict(list(SET5.items())[:4]))
     with pytest.raises(WorkError, match=r"Set5/HR has \d images, expected 5"):
         get_set5(server, tmp_path / "other", url=server.url("/z.zip"))
-
-
-def test_an_endless_body_ends(server, tmp_path):
-    server.lie = "none"  # no Content-Length: the body ends with the connection
-    with pytest.raises(WorkError, match=r"sends more than it may, 50000 bytes; it was removed"):
-        get(server, tmp_path / "f", most=50_000)
-    assert not list(tmp_path.glob("f.part")) and not (tmp_path / "f").exists()
-    get(server, tmp_path / "f", most=len(DATA))
-    assert (tmp_path / "f").read_bytes() == DATA
-    server.lie = None
-    with pytest.raises(WorkError, match="the server has 102400 bytes, expected at most 102399"):
-        get(server, tmp_path / "g", most=len(DATA) - 1)
-
-
-def test_a_part_that_is_a_link_leaves_the_file_behind_it(server, tmp_path):
-    (tmp_path / "mine").write_bytes(b"mine")
-    for name in ("f.part", "f.part.json"):
-        (tmp_path / name).symlink_to(tmp_path / "mine")
-    get(server, tmp_path / "f")
-    assert (tmp_path / "mine").read_bytes() == b"mine"
-    assert (tmp_path / "f").read_bytes() == DATA and not (tmp_path / "f").is_symlink()
 
 
 def sparse_tar(name, size):

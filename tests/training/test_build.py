@@ -72,6 +72,35 @@ def test_student_from_a_teacher_is_its_prefix(mindspore_cpu, tmp_path):
     assert next(iter(student.values())).shape[0] == 4
 
 
+def test_a_run_trains_the_reordered_teacher(mindspore_cpu, settings, tmp_path):
+    """Method joint and student: at full width it computes what the teacher did."""
+    import contextlib
+
+    import mindspore as ms
+
+    from csd.checkpoints import network_state, save_checkpoint
+    from csd.config import load_config, model_hyper
+    from csd.nets import create_model
+    from csd.settings import TRAIN
+    from csd.training.run import build_run
+
+    def built(method, reorder):
+        call = settings(f"--teacher={file}", f"--train.reorder={reorder}", method=method)
+        with contextlib.ExitStack() as held:
+            return build_run(load_config(TRAIN, call), held).net
+
+    config = load_config(TRAIN, settings())
+    teacher = create_model("edsr", scale=2, **model_hyper(config))
+    file = tmp_path / "teacher.ckpt"
+    save_checkpoint(file, network_state(teacher), {"model": teacher.describe(), "widths": [1.0]})
+    x = ms.Tensor(np.random.default_rng(0).uniform(0, 255, (1, 3, 12, 12)).astype(np.float32))
+    whole, plain = built("joint", "true"), built("joint", "false")
+    np.testing.assert_allclose(whole(x).asnumpy(), teacher(x).asnumpy(), atol=2e-3)
+    prefix = whole(x, 0.5).asnumpy()
+    assert np.abs(prefix - plain(x, 0.5).asnumpy()).max() > 1
+    np.testing.assert_allclose(built("student", "true")(x).asnumpy(), prefix, atol=1e-3)
+
+
 def test_teacher_of_another_network_is_refused(mindspore_cpu, tmp_path):
     from csd.checkpoints import network_state, save_checkpoint
     from csd.nets import create_model
