@@ -125,7 +125,7 @@ def test_non_finite_steps_change_nothing(steps, scaler, mindspore_cpu):
     for name, value in optimizer.items():
         np.testing.assert_array_equal(step_state(step)[name].asnumpy(), value, err_msg=name)
     if scaler == "dynamic":
-        assert float(step.scaler.scale_value) == scale / 2
+        assert float(step.scaler.scale_value) == scale / 4
     assert step(lr, hr, negatives).asnumpy()[4] == 1.0
     assert any((p.asnumpy() != before[n]).any() for n, p in net.parameters_and_names())
 
