@@ -117,17 +117,17 @@ def pairs_per_second(batches, skip: int) -> float:
 
 def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, float, float]:
     """(images decoded into the cache a second, pairs a second cold, pairs a second warm)."""
-    from csd.data import Batches, open_store, sample_batch, train_dataset
+    from csd.data import Batches, cache_pairs, sample_batch, train_dataset
 
     building, cold = [], []
     for number in range(repeats):
         start = time.perf_counter()
-        store = open_store(pairs, scale, cache / str(number), progress=False)
+        cached = cache_pairs(pairs, scale, cache / str(number), progress=False)
         building.append(len(pairs) / (time.perf_counter() - start))
 
     def stream(steps: int, seed: int):
         batches = Batches(lr_patch=LR_PATCH, batch_size=BATCH, seed=seed, negatives=10)
-        data = train_dataset(store, batches, steps=steps)
+        data = train_dataset(cached, batches, steps=steps)
         return data.create_tuple_iterator(num_epochs=1)
 
     next(iter(stream(1, 0)))  # loads the framework
@@ -137,7 +137,7 @@ def measure_ours(pairs, scale: int, cache: Path, repeats: int) -> tuple[float, f
         start = time.perf_counter()
         for step in range(passes):
             batches = Batches(lr_patch=LR_PATCH, batch_size=BATCH, seed=seed)
-            sample_batch(store, batches, step=step, consumed=step * BATCH)
+            sample_batch(cached, batches, step=step, consumed=step * BATCH)
         cold.append(passes * BATCH / (time.perf_counter() - start))
     warm = [pairs_per_second(stream(500, seed), 20) for seed in range(2, 2 + repeats)]
     return tuple(statistics.median(rates) for rates in (building, cold, warm))
@@ -258,17 +258,17 @@ def memory_table(args, scratch: Path) -> str:
 
 def report_memory(folder: Path) -> int:
     """Run in a process of its own: stream, watch /proc, print four numbers."""
-    from csd.data import Batches, find_pairs, open_store, train_dataset
+    from csd.data import Batches, cache_pairs, find_pairs, train_dataset
 
     pairs = find_pairs(folder, 4, split="all")
     # The cache is built in another process, as a second run would find it.
     if (child := os.fork()) == 0:
-        open_store(pairs, 4, folder / "cache", progress=False)
+        cache_pairs(pairs, 4, folder / "cache", progress=False)
         os._exit(0)
     os.waitpid(child, 0)
-    store = open_store(pairs, 4, folder / "cache", progress=False)
+    cached = cache_pairs(pairs, 4, folder / "cache", progress=False)
     batches = Batches(lr_patch=LR_PATCH, batch_size=BATCH, seed=1, negatives=10)
-    data = train_dataset(store, batches, steps=600)
+    data = train_dataset(cached, batches, steps=600)
     peaks = {"RssAnon": 0.0, "RssFile": 0.0, "VmRSS": 0.0}
     for _ in data.create_tuple_iterator(num_epochs=1):
         status = Path("/proc/self/status").read_text()

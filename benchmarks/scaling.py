@@ -169,21 +169,21 @@ def name_kernels() -> None:
     """
     from mindspore.ops.operations._pyfunc_registry import add_pyfunc
 
-    from csd.losses import contrast
+    from csd.losses import contrastive
 
-    initialise = contrast.FusedSigns.__init__
+    initialise = contrastive.FusedSigns.__init__
 
     def named(self):
         initialise(self)
         kernels = (
-            (self.sums_and_signs, contrast.contrast_kernel.forward),
-            (self.weighted_signs, contrast.contrast_kernel.backward),
+            (self.sums_and_signs, contrastive.contrastive_kernel.forward),
+            (self.weighted_signs, contrastive.contrastive_kernel.backward),
         )
         for number, (kernel, function) in enumerate(kernels, 1):
             add_pyfunc(number, function)
             kernel.add_prim_attr("fn_id", number)
 
-    contrast.FusedSigns.__init__ = named
+    contrastive.FusedSigns.__init__ = named
 
 
 # --- the process that measures --------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch_networks import NETWORKS
 
 
 class TorchStep:
-    """`step(lr, hr, negatives)`: (total, student, teacher, contrast) and an Adam update."""
+    """`step(lr, hr, negatives)`: (total, student, teacher, contrastive) and an Adam update."""
 
     fused = False
 
@@ -47,13 +47,13 @@ class TorchStep:
         with torch.no_grad():
             positive = self.features(teacher)
             negative = self.features(negatives)
-        contrast = 0.0
+        contrastive = 0.0
         pairs = zip(self.weights, positive, self.features(student), negative, strict=True)
         for weight, t, s, n in pairs:
             away = self.away(n, s)
-            contrast = contrast + weight * F.l1_loss(s, t) / (away + 1e-7)
-        parts = F.l1_loss(student, hr), F.l1_loss(teacher, hr), contrast
-        return parts[0] + parts[1] + self.contrast_weight * contrast, *parts
+            contrastive = contrastive + weight * F.l1_loss(s, t) / (away + 1e-7)
+        parts = F.l1_loss(student, hr), F.l1_loss(teacher, hr), contrastive
+        return parts[0] + parts[1] + self.contrast_weight * contrastive, *parts
 
     def __call__(self, lr, hr, negatives):
         self.optimizer.zero_grad()

@@ -87,7 +87,7 @@ def base_of(config: EasyDict, variant: str) -> str:
 
 
 def stored_width(config: EasyDict, variant: str) -> float:
-    """The student's width in the network that the variant stores: 1.0 where that is the student."""
+    """The student's width in the network that the variant writes: 1.0 where that is the student."""
     return 1.0 if base_of(config, variant) in ("student", "warm") else config.train.widths[0]
 
 

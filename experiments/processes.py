@@ -125,7 +125,7 @@ class _Running:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **threads},
-                    start_new_session=True,  # Ctrl-C is ours alone: we tell them, once
+                    start_new_session=True,  # Ctrl-C is ours alone: we signal them, once
                     preexec_fn=self._settle,
                     pass_fds=self.held,
                 )

@@ -122,7 +122,7 @@ def _notes(results: dict) -> list[str]:
     ]
     table = results["calibration"]
     reference = table["reference"] if table else None
-    # Where all runs of the reference failed there is no budget to tell of.
+    # Where all runs of the reference failed there is no budget to show.
     if "time" in _budgets(results) and table and reference in table["ms_per_step"]:
         budget = table["ms_per_step"][reference] * table["reference_steps"] / 1000
         notes.append(

@@ -1,4 +1,4 @@
-"""What the finished runs say: results.json, and from it the report."""
+"""What the finished runs give: results.json, and from it the report."""
 
 import json
 import math

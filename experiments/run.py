@@ -130,7 +130,7 @@ class _Experiment:
             commands = [] if given else [self.train_command(folder, made)]
             commands.append(self.eval_command(folder, self.teacher, 1.0))
             steps = self.config.experiment.teacher_steps
-            say(f"teacher: evaluating {given}" if given else f"teacher: {steps} steps")
+            log(f"teacher: evaluating {given}" if given else f"teacher: {steps} steps")
             job = Job("teacher", commands, folder / "log.txt")
             run_jobs([job], shares(1), self.teacher_ended, [self.lock.fileno()])
         self.teacher_digest = plan.digest_of_file(self.teacher)
@@ -138,7 +138,7 @@ class _Experiment:
     def teacher_ended(self, job: Job, code: int, seconds: float) -> None:
         if code:
             raise WorkError(f"the teacher failed: {last_error(job.log)} (all of it: {job.log})")
-        say(f"teacher: done in {_duration(seconds)}")
+        log(f"teacher: done in {_duration(seconds)}")
 
     def run(self, runs: list[Run]) -> None:
         """Train and evaluate the runs that are not finished."""
@@ -159,7 +159,7 @@ class _Experiment:
             ]
             jobs[run.name] = (Job(run.name, commands, folder / "log.txt"), run)
         if runs and len(jobs) < len(runs):
-            say(f"equal {runs[0].budget}: {len(runs) - len(jobs)} of {len(runs)} runs are done")
+            log(f"equal {runs[0].budget}: {len(runs) - len(jobs)} of {len(runs)} runs are done")
         self.waiting = {name: run for name, (_, run) in jobs.items()}
         queue = [job for job, _ in jobs.values()]
         run_jobs(queue, self.parts, self.run_ended, [self.lock.fileno()])
@@ -169,7 +169,7 @@ class _Experiment:
         self.done += 1
         if code:
             self.failed[run.name] = last_error(job.log)
-            say(f"[{self.done}/{self.total}] {run.name} FAILED: {self.failed[run.name]} "
+            log(f"[{self.done}/{self.total}] {run.name} FAILED: {self.failed[run.name]} "
                 f"(all of it: {job.log})")  # fmt: skip
             return
         self.seconds.setdefault((run.budget, run.variant), []).append(seconds)
@@ -179,7 +179,7 @@ class _Experiment:
             f"{name} {result['psnr_y']:.2f} dB"
             for name, result in metrics["runs"][-1]["sets"].items()
         )
-        say(f"[{self.done}/{self.total}] {run.name}: {run.steps} steps, {scores}, "
+        log(f"[{self.done}/{self.total}] {run.name}: {run.steps} steps, {scores}, "
             f"{_duration(seconds)}; {self.outlook()}")  # fmt: skip
         self.write()
 
@@ -219,7 +219,7 @@ class _Experiment:
     def conclude(self) -> None:
         """The last report; WorkError that names the runs that failed."""
         self.write()
-        say(f"written: {self.folder / 'report.html'}, report.md, results.json")
+        log(f"written: {self.folder / 'report.html'}, report.md, results.json")
         if self.failed:
             raise WorkError(
                 f"{len(self.failed)} of {self.total} runs failed: {', '.join(self.failed)}; fix "
@@ -265,7 +265,7 @@ class _Experiment:
         ]  # fmt: skip
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """A line of progress."""
     print(text, flush=True)
 

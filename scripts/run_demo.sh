@@ -41,7 +41,7 @@ source scripts/setup_env.sh
 setup_env demo
 python="$VENV/bin/python"
 start=$SECONDS
-say() { printf '\n== %s (%d s)\n' "$*" "$((SECONDS - start))"; }
+heading() { printf '\n== %s (%d s)\n' "$*" "$((SECONDS - start))"; }
 
 # Only what a demo makes is removed: the folder may be one that the user had before.
 for part in photos cache teacher csd eval export infer report.html; do
@@ -50,32 +50,32 @@ done
 mkdir -p "$output"
 train=(--data_dir "$output/photos/train" --val_dir "$output/photos/test" --cache_dir "$output/cache")
 
-say "images"
+heading "images"
 "$python" tools/demo_photos.py --output_dir "$output/photos"
 
-say "teacher"
+heading "teacher"
 "$python" train.py --config configs/demo_teacher.yaml "${train[@]}" \
   --output_dir "$output/teacher" --train.steps_per_epoch=$((steps * 2 / 3))
 
-say "contrastive self-distillation"
+heading "contrastive self-distillation"
 "$python" train.py --config configs/demo_csd.yaml "${train[@]}" \
   --teacher "$output/teacher/last.ckpt" --output_dir "$output/csd" \
   --train.steps_per_epoch=$((steps / 4))
 
-say "evaluation on held-out images"
+heading "evaluation on held-out images"
 "$python" eval.py --ckpt "$output/csd/last.ckpt" --data_dir "$output/photos" --sets test \
   --save_images --output_dir "$output/eval" --cache_dir "$output/cache"
 
-say "export of the student"
+heading "export of the student"
 "$python" export.py --ckpt "$output/csd/last.ckpt" --file_format MINDIR \
   --output_dir "$output/export"
 
-say "the exported file on an image"
+heading "the exported file on an image"
 "$python" infer.py --ckpt "$(echo "$output"/export/*.mindir)" \
   --input "$output/photos/test/HR/rocket.png" --output_dir "$output/infer"
 
-say "report"
+heading "report"
 "$python" tools/report.py "$output/csd" "$output/teacher" "$output/eval" \
   --output "$output/report.html" --title "CSD demo: x2 on held-out images"
 
-say "done: open $output/report.html"
+heading "done: open $output/report.html"

@@ -25,7 +25,7 @@ def deserted(monkeypatch):
         stream.close()
 
 
-def test_writing_goes_on(deserted, monkeypatch):
+def test_writing_continues(deserted, monkeypatch):
     monkeypatch.setattr(sys, "stdout", deserted())
     monkeypatch.setattr(sys, "stderr", deserted())
     before = sys.stdout, sys.stderr

@@ -26,7 +26,7 @@ Image read_image(const std::string& path, int64_t max_pixels = default_max_pixel
 void write_png(const std::string& path, const Image& image);
 
 // Whether the bytes of a JPEG file continue to its end-of-image marker. libjpeg fills what is missing
-// with grey and OpenCV does not tell.
+// with grey and OpenCV reports nothing.
 bool jpeg_is_whole(const std::vector<uint8_t>& bytes);
 
 }  // namespace csd

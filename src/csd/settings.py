@@ -141,7 +141,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             (TRAIN, EXPERIMENT),
         ),
         "reorder": Key(
-            False, boolean, "sort or rotate the teacher's channels: narrow widths start far better"
+            False, boolean, "sort or rotate the teacher's channels: small widths start far better"
         ),
         "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
         "batch_size": Key(16, _few, "image pairs per step and device"),

@@ -168,7 +168,7 @@ def _download_address(browser):
     )
 
 
-def test_limits_are_told_on_the_page(server, browser, tmp_path):
+def test_limits_are_shown_on_the_page(server, browser, tmp_path):
     browser.get(server[0])
     Image.new("RGB", (2100, 2000)).save(tmp_path / "large.png")
     upload(browser, tmp_path / "large.png")

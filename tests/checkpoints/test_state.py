@@ -26,7 +26,7 @@ def test_reference_weights_give_the_reference_output(edsr, prefix):
     assert np.abs(found - archive["output_1"]).max() < 1e-3
 
 
-def test_state_comes_back_bit_by_bit_also_as_part_of_another_cell(edsr):
+def test_state_comes_back_bit_exact_also_as_part_of_another_cell(edsr):
     from mindspore import nn
 
     net, state, _ = edsr
@@ -43,7 +43,7 @@ def test_state_comes_back_bit_by_bit_also_as_part_of_another_cell(edsr):
     assert all(found[name].tobytes() == state[name].tobytes() for name in found)
 
 
-def test_mean_shift_constants_are_the_papers_bit_by_bit(edsr):
+def test_mean_shift_constants_are_the_papers_bit_exact(edsr):
     _, state, _ = edsr
     for name, value in mean_shift_state().items():
         assert value.tobytes() == state[name].tobytes()

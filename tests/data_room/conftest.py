@@ -1,4 +1,4 @@
-"""Small images to read: crops of the benchmark images that lie beside the tests."""
+"""Crops to read: parts of the benchmark images that lie beside the tests."""
 
 import importlib.util
 import threading

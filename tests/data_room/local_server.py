@@ -1,4 +1,4 @@
-"""A server on this machine that breaks off, lies about sizes and forgets, as it is told."""
+"""A server on this machine that breaks off, lies about sizes and forgets, as a test asks."""
 
 import http.server
 import re

@@ -16,7 +16,7 @@ _PILLOW = {5: "tiff_lzw", 32773: "packbits", 50000: "zstd", 3: "group3", 4: "gro
 _REVERSED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
-def pack(values, bits, order="<"):
+def to_bits(values, bits, order="<"):
     """Integers (rows, n) as bytes, each row padded to whole bytes; 16 bits in byte order."""
     if bits == 16:
         return np.ascontiguousarray(values, f"{order}u2").tobytes()
@@ -57,7 +57,7 @@ def _segments(stored, bits, order, compression, predictor, tile, rows, separate)
                     part = np.pad(part, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
                 if predictor == 2:
                     part[:, 1:] = (part[:, 1:] - part[:, :-1]) % (1 << bits)
-                data = pack(part.reshape(len(part), -1), bits, order)
+                data = to_bits(part.reshape(len(part), -1), bits, order)
                 yield _squeeze(data, compression, part.shape[1] * part.shape[2] * bits)
 
 
@@ -105,7 +105,7 @@ def _directory(body, entries, order, big):
     mark = b"II" if order == "<" else b"MM"
     word, room = ("Q", 8) if big else ("I", 4)
     at = 16 + len(body) + len(body) % 2
-    table = struct.pack(order + ("Q" if big else "H"), len(entries))
+    table = struct.to_bits(order + ("Q" if big else "H"), len(entries))
     after = at + len(table) + len(entries) * (20 if big else 12) + room
     heap = b""
     for code, kind, values in entries:
@@ -113,23 +113,28 @@ def _directory(body, entries, order, big):
         if letter == "s":
             data, count = bytes(values), len(values)
         else:
-            data, count = struct.pack(f"{order}{len(values)}{letter}", *values), len(values)
-        table += struct.pack(f"{order}HH{word}", code, kind, count)
+            data, count = struct.to_bits(f"{order}{len(values)}{letter}", *values), len(values)
+        table += struct.to_bits(f"{order}HH{word}", code, kind, count)
         if len(data) <= room:
             table += data.ljust(room, b"\0")
         else:
-            table += struct.pack(order + word, after + len(heap))
+            table += struct.to_bits(order + word, after + len(heap))
             heap += data + b"\0" * (len(data) % 2)
     table += bytes(room)
     if big:
-        head = mark + struct.pack(order + "HHHQ", 43, 8, 0, at)
+        head = mark + struct.to_bits(order + "HHHQ", 43, 8, 0, at)
     else:
-        head = mark + struct.pack(order + "HI", 42, at) + bytes(8)
+        head = mark + struct.to_bits(order + "HI", 42, at) + bytes(8)
     return head + body + b"\0" * (len(body) % 2) + table + heap
 
 
 def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return (
+        struct.to_bits(">I", len(data))
+        + kind
+        + data
+        + struct.to_bits(">I", zlib.crc32(kind + data))
+    )
 
 
 def _filter_rows(rows, step, rng):
@@ -162,10 +167,10 @@ def png(stored, bits, colour, *, interlaced=False, before=(), after=(), seed=0):
     for top, left, down, across in passes:
         part = stored[top::down, left::across]
         if part.size:
-            packed = pack(part.reshape(len(part), -1), bits, ">")
+            packed = to_bits(part.reshape(len(part), -1), bits, ">")
             rows = np.frombuffer(packed, np.uint8).reshape(len(part), -1)
             data += _filter_rows(rows, max(1, samples * bits // 8), rng)
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, int(interlaced))
+    header = struct.to_bits(">IIBBBBB", width, height, bits, colour, 0, 0, int(interlaced))
     parts = [(b"IHDR", header), *before, (b"IDAT", zlib.compress(data)), *after, (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
@@ -177,7 +182,7 @@ def pnm(stored, kind, top):
     if kind <= 3:
         body = "\n".join(" ".join(map(str, row)) for row in stored.reshape(height, -1)).encode()
     elif kind == 4:
-        body = pack(stored.reshape(height, -1), 1)
+        body = to_bits(stored.reshape(height, -1), 1)
     else:
         body = stored.astype(">u2" if top > 255 else np.uint8).tobytes()
     return head.encode() + body

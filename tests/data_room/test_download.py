@@ -55,11 +55,11 @@ def get_set5(server, folder, **options):
     return download("set5", folder, wait=0, **options)
 
 
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_set5_is_unpacked_to_our_layout_and_lr_is_made(server, tmp_path, pack):
+@pytest.mark.parametrize("archive_of", [tar_of, zip_of])
+def test_set5_is_unpacked_to_our_layout_and_lr_is_made(server, tmp_path, archive_of):
     lr = {"benchmark/Set5/LR_bicubic/X4/ax4.png": png(9, (6, 7, 3))}
     other = {"benchmark/Set14/HR/z.png": png(7), "benchmark/Set5/HR/._a.png": b"mac"}
-    server.files["/mirror.archive"] = pack({**SET5, **lr, **other})
+    server.files["/mirror.archive"] = archive_of({**SET5, **lr, **other})
     archives = get_set5(server, tmp_path, url=server.url("/mirror.archive"))
     discard(archives)
     found = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
@@ -78,9 +78,9 @@ def test_set5_is_unpacked_to_our_layout_and_lr_is_made(server, tmp_path, pack):
 @pytest.mark.parametrize(
     "evil", ["../evil.png", "benchmark/Set5/HR/../../../evil.png", "/tmp/evil.png", "..\\evil.png"]
 )
-@pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_names_that_point_outside_are_refused(server, tmp_path, pack, evil):
-    server.files["/x.archive"] = pack({**SET5, evil: png(8)})
+@pytest.mark.parametrize("archive_of", [tar_of, zip_of])
+def test_names_that_point_outside_are_refused(server, tmp_path, archive_of, evil):
+    server.files["/x.archive"] = archive_of({**SET5, evil: png(8)})
     folder = tmp_path / "deep" / "data"
     with pytest.raises(WorkError, match=r"refused: its member .*evil\.png' points outside"):
         get_set5(server, folder, url=server.url("/x.archive"))
@@ -184,8 +184,8 @@ def test_a_sparse_member_of_an_honest_size_is_unpacked(tmp_path):
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
 def test_packed_archives(tmp_path, kind):
-    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind]
-    data = pack(tar_of(SET5))
+    compress = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind]
+    data = compress(tar_of(SET5))
     archive = tmp_path / f"x.tar.{kind}"
     archive.write_bytes(data)
     assert unpack(archive, tmp_path, ITEMS["set5"].members) == 5

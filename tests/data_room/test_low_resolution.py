@@ -5,10 +5,10 @@ import pytest
 
 from csd.data import (
     benchmark_pairs,
+    cache_pairs,
     find_pairs,
     imresize_bicubic,
     load_pair,
-    open_store,
     read_image,
     write_png,
 )
@@ -85,9 +85,9 @@ def test_training_takes_the_lr_that_lies_there(tmp_path, add):
         add(f"HR/{number}.png", number)
         add(f"LR/X2/{number}.png", number, 2)
     pairs = find_pairs(tmp_path, 2, split="all")
-    store = open_store(pairs, 2, tmp_path / "cache", progress=False)
+    cached = cache_pairs(pairs, 2, tmp_path / "cache", progress=False)
     for index, pair in enumerate(pairs):
-        np.testing.assert_array_equal(store.lr(index).transpose(1, 2, 0), read_image(pair.lr))
+        np.testing.assert_array_equal(cached.lr(index).transpose(1, 2, 0), read_image(pair.lr))
         assert pair.lr == tmp_path / "LR" / "X2" / f"{index}.png"
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from csd.data import (
     Batches,
+    cache_pairs,
     draw_negatives,
     find_pairs,
     imresize_bicubic,
-    open_store,
     sample_batch,
     train_dataset,
     window_dataset,
@@ -23,19 +23,19 @@ KEYS = {field.name for field in fields(Batches)}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, reference):
+def cached(tmp_path_factory, reference):
     """The two benchmark images and, for more of them, their LR images, at x2."""
-    root = tmp_path_factory.mktemp("store")
+    root = tmp_path_factory.mktemp("cached")
     for path in (reference / "benchmark" / "Set5").rglob("*.png"):
         (root / path.name).write_bytes(path.read_bytes())
-    return open_store(find_pairs(root, 2, split="all"), 2, root / "cache", progress=False)
+    return cache_pairs(find_pairs(root, 2, split="all"), 2, root / "cache", progress=False)
 
 
-def batch(store, **changes):
+def batch(cached, **changes):
     place = {"step": 0, "consumed": 0, **changes}
     made = {"lr_patch": PATCH, "batch_size": 4, "seed": 3}
     made |= {key: place.pop(key) for key in KEYS & place.keys()}
-    return sample_batch(store, Batches(**made), **place)
+    return sample_batch(cached, Batches(**made), **place)
 
 
 def views(image):
@@ -43,25 +43,25 @@ def views(image):
         yield from (transposed[:, ::a, ::b] for a in (1, -1) for b in (1, -1))
 
 
-def test_shapes_types_and_order_of_columns(store):
-    lr, hr, negatives = batch(store, negatives=3)
+def test_shapes_types_and_order_of_columns(cached):
+    lr, hr, negatives = batch(cached, negatives=3)
     assert lr.shape == (4, 3, 8, 8) and hr.shape == (4, 3, 16, 16)
     assert negatives.shape == (3, 3, 8, 8)
     assert lr.dtype == hr.dtype == negatives.dtype == np.uint8
-    assert len(batch(store)) == 2
+    assert len(batch(cached)) == 2
 
 
-def test_lr_and_hr_show_the_same_place(store):
-    lr, hr = batch(store, batch_size=32, augment=False, lr_patch=12)
+def test_lr_and_hr_show_the_same_place(cached):
+    lr, hr = batch(cached, batch_size=32, augment=False, lr_patch=12)
     for small, large in zip(lr, hr, strict=True):
         again = imresize_bicubic(large.transpose(1, 2, 0), 1 / 2).transpose(2, 0, 1)
         inner = (slice(None), slice(2, -2), slice(2, -2))  # beyond, the filter sees outside
         np.testing.assert_array_equal(again[inner], small[inner])
 
 
-def test_augmentation_turns_both_alike_and_uses_all_views(store):
+def test_augmentation_turns_both_alike_and_uses_all_views(cached):
     seen = set()
-    plain, turned = (batch(store, batch_size=64, augment=a) for a in (False, True))
+    plain, turned = (batch(cached, batch_size=64, augment=a) for a in (False, True))
     for lr0, hr0, lr, hr in zip(*plain, *turned, strict=True):
         fits = [
             number
@@ -86,30 +86,30 @@ def test_crops_reach_every_place():
     assert counts.min() > 50 and counts.max() < 160  # 98 expected
 
 
-def test_a_batch_depends_on_its_arguments_alone(store):
-    first = batch(store, step=7, consumed=28, negatives=2)
-    batch(store, step=1, consumed=400, seed=9)
-    for a, b in zip(first, batch(store, step=7, consumed=28, negatives=2), strict=True):
+def test_a_batch_depends_on_its_arguments_alone(cached):
+    first = batch(cached, step=7, consumed=28, negatives=2)
+    batch(cached, step=1, consumed=400, seed=9)
+    for a, b in zip(first, batch(cached, step=7, consumed=28, negatives=2), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(first[0], batch(store, step=7, consumed=28, seed=4)[0])
-    assert not np.array_equal(first[0], batch(store, step=7, consumed=32)[0])
+    assert not np.array_equal(first[0], batch(cached, step=7, consumed=28, seed=4)[0])
+    assert not np.array_equal(first[0], batch(cached, step=7, consumed=32)[0])
 
 
-def test_two_ranks_see_what_one_would(store):
-    whole = batch(store, batch_size=8, consumed=24)
-    halves = [batch(store, batch_size=4, consumed=24, rank=r) for r in (0, 1)]
+def test_two_ranks_see_what_one_would(cached):
+    whole = batch(cached, batch_size=8, consumed=24)
+    halves = [batch(cached, batch_size=4, consumed=24, rank=r) for r in (0, 1)]
     for column in (0, 1):
         joined = np.concatenate([half[column] for half in halves])
         np.testing.assert_array_equal(joined, whole[column])
 
 
-def test_negatives_are_distinct_patches_of_the_batch(store):
+def test_negatives_are_distinct_patches_of_the_batch(cached):
     for step in range(20):
         index = draw_negatives(16, 10, 3, step)
         assert len(set(index)) == 10 and set(index) <= set(range(16))
     assert not np.array_equal(draw_negatives(16, 10, 3, 0), draw_negatives(16, 10, 3, 1))
     assert not np.array_equal(draw_negatives(16, 10, 3, 0), draw_negatives(16, 10, 3, 0, rank=1))
-    lr, _, negatives = batch(store, negatives=3, step=5)
+    lr, _, negatives = batch(cached, negatives=3, step=5)
     np.testing.assert_array_equal(negatives, lr[draw_negatives(4, 3, 3, 5)])
 
 
@@ -125,12 +125,12 @@ def test_windows_lie_inside_and_reach_every_place():
     assert draw_window(192, 96, 3, 7).tolist() != draw_window(192, 96, 3, 7, rank=1).tolist()
 
 
-def test_dataset_with_windows_resumes_as_if_never_stopped(store):
+def test_dataset_with_windows_resumes_as_if_never_stopped(cached):
     import mindspore.dataset as ds
 
     def column(**changes):
         windows = window_dataset(2 * PATCH, 8, seed=3, **changes)
-        return rows(ds.zip((dataset(store, **changes), windows)))
+        return rows(ds.zip((dataset(cached, **changes), windows)))
 
     whole = column(steps=6)
     assert [row[3].tolist() for row in whole] == [
@@ -150,11 +150,11 @@ def test_hash_is_fixed_forever():
     assert sample_images(6, 1, np.arange(8)).tolist() == [3, 4, 5, 2, 1, 0, 4, 5]
 
 
-def dataset(store, **changes):
+def dataset(cached, **changes):
     place = {"steps": 6, **changes}
     made = {"lr_patch": PATCH, "batch_size": 4, "seed": 3, "negatives": 2}
     made |= {key: place.pop(key) for key in KEYS & place.keys()}
-    return train_dataset(store, Batches(**made), **place)
+    return train_dataset(cached, Batches(**made), **place)
 
 
 def rows(data):
@@ -162,27 +162,27 @@ def rows(data):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_dataset_yields_the_batches_in_order(store, workers):
-    data = dataset(store, workers=workers)
+def test_dataset_yields_the_batches_in_order(cached, workers):
+    data = dataset(cached, workers=workers)
     assert data.get_dataset_size() == 6
     assert data.get_col_names() == ["lr", "hr", "negatives_lr"]
     for step, row in enumerate(rows(data)):
-        for a, b in zip(row, batch(store, step=step, consumed=4 * step, negatives=2), strict=True):
+        for a, b in zip(row, batch(cached, step=step, consumed=4 * step, negatives=2), strict=True):
             np.testing.assert_array_equal(a, b)
     assert step == 5
 
 
-def test_resumed_dataset_goes_on_as_if_never_stopped(store):
-    whole = rows(dataset(store))
-    rest = rows(dataset(store, steps=2, start_step=4, start_samples=16))
+def test_resumed_dataset_continues_as_if_never_stopped(cached):
+    whole = rows(dataset(cached))
+    rest = rows(dataset(cached, steps=2, start_step=4, start_samples=16))
     for a, b in zip(whole[4:], rest, strict=True):
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_ranks_share_the_stream(store):
-    shards = [rows(dataset(store, rank=r, ranks=2, negatives=0)) for r in (0, 1)]
+def test_ranks_share_the_stream(cached):
+    shards = [rows(dataset(cached, rank=r, ranks=2, negatives=0)) for r in (0, 1)]
     for step in range(6):
-        whole = batch(store, batch_size=8, consumed=8 * step)
+        whole = batch(cached, batch_size=8, consumed=8 * step)
         joined = np.concatenate([shard[step][1] for shard in shards])
         np.testing.assert_array_equal(joined, whole[1])
 
@@ -197,6 +197,6 @@ def test_ranks_share_the_stream(store):
         ({"lr_patch": 1000}, "smaller than the LR patch 1000"),
     ],
 )
-def test_wrong_arguments_are_explained(store, changes, sentence):
+def test_wrong_arguments_are_explained(cached, changes, sentence):
     with pytest.raises(InputError, match=sentence):
-        dataset(store, **changes)
+        dataset(cached, **changes)

@@ -120,7 +120,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(config_file, teacher, launch
     from mindspore import nn
 
     from csd.config import load_config
-    from csd.data import Batches, find_pairs, open_store, sample_batch
+    from csd.data import Batches, cache_pairs, find_pairs, sample_batch
     from csd.runtime import Runtime
     from csd.settings import TRAIN
     from csd.training.build import create_network, create_step
@@ -146,7 +146,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(config_file, teacher, launch
 
     gradients, losses, averaged = Gradients(), [], []
     pairs = find_pairs(config.data.data_dir, 2)
-    store = open_store(pairs, 2, config.data.cache_dir, lr_patch=8, progress=False)
+    cached = cache_pairs(pairs, 2, config.data.cache_dir, lr_patch=8, progress=False)
     names = [parameter.name for parameter in step.weights]
     weights = _weights(tmp_path / "run", teacher[1])
     for number in range(STEPS):
@@ -157,7 +157,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(config_file, teacher, launch
         halves = []
         for rank in range(2):
             batches = Batches(lr_patch=8, batch_size=4, seed=1, negatives=2)
-            batch = sample_batch(store, batches, step=number, consumed=8 * number, rank=rank)
+            batch = sample_batch(cached, batches, step=number, consumed=8 * number, rank=rank)
             halves.append(gradients(*(ms.Tensor(part) for part in batch)))
         losses.append(np.mean([half[0].asnumpy() for half in halves], axis=0))
         both = zip(*(half[1] for half in halves), strict=True)
@@ -171,7 +171,7 @@ def test_csd_on_two_ranks_averages_two_half_batches(config_file, teacher, launch
 
 
 @pytest.mark.slow
-def test_a_worker_dies_and_the_run_goes_on_with_two_and_with_one(
+def test_a_worker_dies_and_the_run_continues_with_two_and_with_one(
     config_file, launch, rows, tmp_path
 ):
     file, options = config_file
@@ -272,7 +272,7 @@ def test_hang_up_saves_and_a_second_one_hurries_nobody(two, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_and_continued_rank_goes_on(two, tmp_path):
+def test_a_stopped_and_continued_rank_continues(two, tmp_path):
     """Ctrl-Z reaches the launcher alone; a rank is stopped by its process id."""
     job, steps = two
     for pid in (_worker(tmp_path / "run", 1), _worker(tmp_path / "run", 0), job.process.pid):

@@ -110,7 +110,7 @@ def test_every_image_gains(mindspore_cpu, reference, scale):
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_set5_gains_what_is_told(mindspore_cpu, shared_data, scale):
+def test_set5_gains_what_is_published(mindspore_cpu, shared_data, scale):
     gain = _gains(shared_data / "benchmark", scale)[""]
     for width, least in GAIN[scale].items():
         assert gain[width] > least

@@ -111,7 +111,7 @@ def test_what_has_changed_is_not_reused(experiment, sample_images):
     assert _finished(folder) == before
 
 
-def test_a_failed_run_is_named_and_the_others_go_on(experiment, sample_images, tmp_path):
+def test_a_failed_run_is_named_and_the_others_continue(experiment, sample_images, tmp_path):
     """Its checkpoints are damaged, all of them; another run only lacks its scores."""
     folder = tmp_path / "out"
     shutil.copytree(experiment[0], folder)
@@ -145,7 +145,7 @@ def _until(condition, process, seconds=120):
 
 
 @pytest.mark.flaky(reruns=1)
-def test_interrupted_and_killed_it_goes_on(experiment, sample_images, tmp_path):
+def test_interrupted_and_killed_it_continues(experiment, sample_images, tmp_path):
     """One run through three lives: Ctrl-C, kill -9, to the end; its teacher was given."""
     folder = tmp_path / "out"
     variants = "experiment: {variants: {warm: warm}, seeds: [5], sets: [Tiny], fair: [steps]}\n"

@@ -86,7 +86,7 @@ def test_wrong_variants(variants, words, tmp_path):
     assert "compared.yaml: experiment.variants" in str(error.value)
 
 
-def test_every_variant_is_told_what_it_is(tmp_path):
+def test_every_variant_is_given_what_it_is(tmp_path):
     config = _config(tmp_path, VARIANTS)
     runs = {run.variant: run for run in plan.step_runs(config)}
     config.experiment.seeds = [1, 7, 7]

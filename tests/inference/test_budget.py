@@ -185,7 +185,7 @@ def test_a_damaged_table_is_measured_again(measure, spoil):
     assert not measure()[1]  # and it is whole again
 
 
-def test_a_cache_that_cannot_be_written_is_told(measure, tmp_path):
+def test_a_cache_that_cannot_be_written_is_named(measure, tmp_path):
     (tmp_path / "file").touch()
     table, measured, said = measure(cache_dir=tmp_path / "file")
     assert measured and len(table) == 3

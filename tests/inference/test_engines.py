@@ -267,7 +267,7 @@ def test_where_openvino_is_missing_a_line_says_so(mindspore_cpu, monkeypatch):
 
     monkeypatch.setattr(openvino_engine, "compile_model", missing)
     said = []
-    upscaler = open_upscaler(shipped_checkpoint(4), machine=Machine(device="CPU", say=said.append))
+    upscaler = open_upscaler(shipped_checkpoint(4), machine=Machine(device="CPU", log=said.append))
     assert upscaler.engine.name == "mindspore"
     assert said == ["note: OpenVINO does not support this processor; MindSpore is used"]
     with pytest.raises(InputError, match="does not support this processor; or use another"):
@@ -285,7 +285,7 @@ def test_a_network_without_a_graph_runs_in_mindspore(mindspore_cpu, tmp_path, mo
 
     monkeypatch.setattr(graph, "free_sizes", fail)
     said = []
-    machine = Machine(device="CPU", cache_dir=tmp_path, say=said.append)
+    machine = Machine(device="CPU", cache_dir=tmp_path, log=said.append)
     upscaler = open_upscaler(tmp_path / "a.ckpt", machine=machine)
     assert upscaler.engine.name == "mindspore"
     assert said == [

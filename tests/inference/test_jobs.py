@@ -66,7 +66,7 @@ def test_names_as_long_as_the_system_allows(tmp_path, stem):
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
-def test_shared_names_are_told_apart(tmp_path):
+def test_shared_names_are_kept_apart(tmp_path):
     sources = [Path(p) for p in ("x/a.jpg", "x/a.png", "y/a.jpg", "z/a.jpg", "noend")]
     names = [job.output.name for job in plan_jobs(sources, tmp_path)]
     assert names == ["a.png", "a_png.png", "a_jpg.png", "a_jpg_2.png", "noend.png"]

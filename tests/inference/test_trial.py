@@ -78,7 +78,7 @@ def checkpoint(tmp_path, kind):
 def test_what_holds_the_size_runs_in_mindspore(mindspore_cpu, sized, tmp_path, kind, words):
     net, path = checkpoint(tmp_path, kind)
     said: list[str] = []
-    machine = Machine(device="CPU", cache_dir=tmp_path, say=said.append)
+    machine = Machine(device="CPU", cache_dir=tmp_path, log=said.append)
     upscaler = open_upscaler(path, machine=machine)
     x = np.random.default_rng(0).uniform(0, 255, (1, 3, 11, 9)).astype(np.float32)
     for width in (0.5, 1.0):  # said once
@@ -98,7 +98,7 @@ def test_what_does_not_hold_it_runs_in_openvino(mindspore_cpu, sized, tmp_path, 
     net, path = checkpoint(tmp_path, kind)
     said: list[str] = []
     upscaler = open_upscaler(
-        path, machine=Machine(device="CPU", cache_dir=tmp_path, say=said.append)
+        path, machine=Machine(device="CPU", cache_dir=tmp_path, log=said.append)
     )
     x = np.random.default_rng(0).uniform(0, 255, (2, 3, 11, 9)).astype(np.float32)
     assert upscaler.engine.name == "openvino" and not said
@@ -125,6 +125,6 @@ def test_a_graph_that_openvino_rejects_or_that_fails_is_no_graph(
     ):
         monkeypatch.setattr(openvino_engine, "compile_model", compiler)
         said: list[str] = []
-        machine = Machine(device="CPU", cache_dir=tmp_path, say=said.append)
+        machine = Machine(device="CPU", cache_dir=tmp_path, log=said.append)
         assert open_upscaler(path, machine=machine).engine.name == "mindspore"
         assert said == [f"note: {words}; MindSpore is used"]

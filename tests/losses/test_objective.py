@@ -7,7 +7,7 @@ from csd.errors import InputError
 from csd.losses import CSDObjective, ReconstructionObjective, sandwich
 
 WIDTHS = (1.0, 0.5, 0.25)
-NARROW_VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
+TINY_VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def problem():
     runtime.setup("CPU", seed=1)
     net = create_model("edsr", scale=2, n_feats=4, n_resblocks=1)
     compile_each(net)  # several objectives share it, as two steps do
-    encoder = VGGEncoder(NARROW_VGG)
+    encoder = VGGEncoder(TINY_VGG)
     encoder.load_random_weights()
     rng = np.random.default_rng(0)
     shapes = ((2, 3, 16, 16), (2, 3, 32, 32), (2, 3, 32, 32))
@@ -73,8 +73,8 @@ def apart(problem):
     parts = [_values(ReconstructionObjective(net), *batch[:2])]
     for width in WIDTHS:
         one = CSDObjective(net, encoder, student_width=width, teacher_weight=0.0)
-        (total, student, _, contrast), gradients = _values(one, *batch)
-        parts.append((np.array([total, student, 0.0, contrast]), gradients))
+        (total, student, _, contrastive), gradients = _values(one, *batch)
+        parts.append((np.array([total, student, 0.0, contrastive]), gradients))
     return parts
 
 
@@ -83,7 +83,7 @@ def apart(problem):
 def test_csd_of_several_students_is_the_sum(problem, apart, weights):
     net, encoder, *batch = problem
     together = CSDObjective(net, encoder, student_width=WIDTHS, width_weights=weights)
-    # The students' contrast is more than rounding, the full-width network's with itself is none.
+    # The students' loss is more than rounding, the full-width network's with itself is none.
     contrasts = [values[3] for values, _ in apart[1:]]
     assert contrasts[0] == 0.0 and min(contrasts[1:]) > 1e-3
     _assert_sum(_values(together, *batch), apart, weights or (1.0,) * 3)
@@ -162,14 +162,14 @@ def test_stages_of_weight_zero_are_left_out(problem):
     net, encoder, *batch = problem
     weights = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
-    def contrast(*layer_weights):
+    def contrastive(*layer_weights):
         objective = CSDObjective(net, encoder, student_width=0.5, layer_weights=layer_weights)
         return _values(objective, *batch)[0][3], objective.stages
 
-    whole, stages = contrast(*weights)
-    first, few = contrast(*weights[:2], 0, 0, 0)
-    last, all_five = contrast(0, 0, *weights[2:])
+    whole, stages = contrastive(*weights)
+    first, few = contrastive(*weights[:2], 0, 0, 0)
+    last, all_five = contrastive(0, 0, *weights[2:])
     assert (stages, few, all_five) == (5, 2, 5)
     assert min(first, last) > 0 and first + last == pytest.approx(whole, rel=1e-6)
     with pytest.raises(InputError, match="no layer weight is above zero"):
-        contrast(0, 0, 0, 0, 0)
+        contrastive(0, 0, 0, 0, 0)

@@ -41,10 +41,10 @@ def test_parameter_counts(size, scale, mindspore_cpu):
     name, hyper = SIZES[size]
     net = create_model(name, scale=scale, **hyper)
     for width, expected in zip((1.0, 0.5, 0.25), COUNTS[size, scale], strict=True):
-        narrow = (
+        student = (
             net if width == 1.0 else create_model(name, scale=scale, **net.student_config(width))
         )
-        assert sum(p.size for p in narrow.trainable_params()) == expected
+        assert sum(p.size for p in student.trainable_params()) == expected
 
 
 TINY = {

@@ -1,4 +1,4 @@
-"""Channels reordered: the same teacher, and narrow widths that begin with its best part."""
+"""Channels reordered: the same teacher, and students that begin with its best part."""
 
 import numpy as np
 import pytest

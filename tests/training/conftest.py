@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 # Five stages as VGG has them, a few channels each: compiled in a moment.
-NARROW_VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
+TINY_VGG = (4, 4, "M", 8, "M", 8, "M", 8, "M", 8)
 
 TINY = {
     "edsr": ["--model.n_resblocks=1"],
@@ -56,7 +56,7 @@ def run(monkeypatch):
     from csd.training import build, train
     from csd.training.interrupt import StopVote
 
-    monkeypatch.setitem(build.VGG_LAYERS, "vgg16", NARROW_VGG)
+    monkeypatch.setitem(build.VGG_LAYERS, "vgg16", TINY_VGG)
 
     def start(argv: list[str], stop_at: int = 0):
         def vote(_self, step, stop):

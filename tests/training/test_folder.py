@@ -260,7 +260,7 @@ def test_changed_configuration_is_named_and_refused(saved, config):
     assert load_progress(checkpoint, config, net, state).step == 9
 
 
-def test_checkpoint_of_another_network_is_refused_even_when_told(saved, config, mindspore_cpu):
+def test_checkpoint_of_another_network_is_refused_even_when_given(saved, config, mindspore_cpu):
     from csd.nets import create_model
     from csd.training.folder import load_progress, newest_good
 

@@ -56,7 +56,7 @@ def stopped_and_continued(child):
     child.send_signal(signal.SIGCONT)
 
 
-def test_a_stopped_and_continued_run_goes_on_and_still_counts_signals():
+def test_a_stopped_and_continued_run_continues_and_still_counts_signals():
     child = subprocess.Popen(
         [sys.executable, "-c", BUSY.replace("ARM", "True")],
         stdout=subprocess.PIPE,

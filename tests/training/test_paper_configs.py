@@ -110,13 +110,13 @@ def test_a_step_of_every_config(name, scale, config_file, mindspore_cpu):
     batch = [ms.Tensor(rng.integers(0, 256, shape, np.uint8)) for shape in shapes]
     before = {n: p.asnumpy().copy() for n, p in net.parameters_and_names()}
     out = step(*batch[: 3 if config_file == "csd" else 2]).asnumpy()
-    total, student, teacher, contrast, updated = out
+    total, student, teacher, contrastive, updated = out
     assert updated == 1.0 and np.isfinite(out).all() and teacher > 0
     if config_file == "csd":
-        assert min(student, contrast) > 0
-        assert total == pytest.approx(student + teacher + 200 * contrast, rel=1e-5)
+        assert min(student, contrastive) > 0
+        assert total == pytest.approx(student + teacher + 200 * contrastive, rel=1e-5)
     else:
-        assert total == pytest.approx(teacher) and student == contrast == 0
+        assert total == pytest.approx(teacher) and student == contrastive == 0
     changes = [np.abs(p.asnumpy() - before[n]).max() for n, p in net.parameters_and_names()]
     assert max(changes) <= 1.01e-4  # Adam's first step is at most the learning rate
     assert np.mean(np.array(changes) > 0) > 0.9  # some of RCAN's gates let nothing through

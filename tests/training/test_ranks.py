@@ -7,23 +7,23 @@ import pytest
 
 
 @pytest.fixture
-def store(tmp_path):
+def cached(tmp_path):
     """24 images, each of one grey level, its number."""
     import cv2
 
-    from csd.data import find_pairs, open_store
+    from csd.data import cache_pairs, find_pairs
 
     for number in range(24):
         cv2.imwrite(str(tmp_path / f"{number:02d}.png"), np.full((16, 16, 3), number, np.uint8))
     pairs = find_pairs(tmp_path, 2, "folder", "all")
-    return open_store(pairs, 2, tmp_path / "cache", lr_patch=4, progress=False)
+    return cache_pairs(pairs, 2, tmp_path / "cache", lr_patch=4, progress=False)
 
 
-def _shown(store, rank, ranks, batch, steps, **position):
+def _shown(cached, rank, ranks, batch, steps, **position):
     from csd.data import Batches, train_dataset
 
     batches = Batches(lr_patch=4, batch_size=batch, seed=3)
-    dataset = train_dataset(store, batches, steps=steps, rank=rank, ranks=ranks, **position)
+    dataset = train_dataset(cached, batches, steps=steps, rank=rank, ranks=ranks, **position)
     rows = dataset.create_tuple_iterator(num_epochs=1, output_numpy=True)
     return [hr[:, 0, 0, 0].tolist() for _, hr in rows]
 
@@ -33,22 +33,22 @@ def _flat(lists):
 
 
 @pytest.mark.parametrize(("ranks", "batch"), [(2, 4), (3, 2), (8, 1)])
-def test_shards_are_disjoint_and_cover_the_images(store, ranks, batch):
+def test_shards_are_disjoint_and_cover_the_images(cached, ranks, batch):
     steps = 24 // (ranks * batch)
-    shards = [_flat(_shown(store, rank, ranks, batch, steps)) for rank in range(ranks)]
+    shards = [_flat(_shown(cached, rank, ranks, batch, steps)) for rank in range(ranks)]
     assert sorted(_flat(shards)) == list(range(24))
 
 
-def test_two_ranks_share_what_one_takes(store):
-    alone = _shown(store, 0, 1, 8, 3)
-    halves = zip(*(_shown(store, rank, 2, 4, 3) for rank in range(2)), strict=True)
+def test_two_ranks_share_what_one_takes(cached):
+    alone = _shown(cached, 0, 1, 8, 3)
+    halves = zip(*(_shown(cached, rank, 2, 4, 3) for rank in range(2)), strict=True)
     assert [_flat(half) for half in halves] == alone
 
 
-def test_resume_with_another_number_of_ranks_goes_on_behind_the_samples(store):
+def test_resume_with_another_number_of_ranks_continues_behind_the_samples(cached):
     """Two steps of 2 x 4, then one rank of 4: the stream of 24 is covered once."""
-    before = _flat(_flat(_shown(store, rank, 2, 4, 2)) for rank in range(2))
-    after = _flat(_shown(store, 0, 1, 4, 2, start_step=2, start_samples=16))
+    before = _flat(_flat(_shown(cached, rank, 2, 4, 2)) for rank in range(2))
+    after = _flat(_shown(cached, 0, 1, 4, 2, start_step=2, start_samples=16))
     assert sorted(before + after) == list(range(24))
 
 

@@ -67,9 +67,9 @@ def test_reference_steps(steps, implementation, mindspore_cpu):
         error = np.abs(gradient - expected).max()
         assert error <= 1e-4 * np.abs(expected).max(), name
     for expected in data["losses_student_teacher_contrast_total"]:
-        total, student, teacher, contrast, updated = step(*_batch(data)).asnumpy()
+        total, student, teacher, contrastive, updated = step(*_batch(data)).asnumpy()
         assert updated == 1.0
-        np.testing.assert_allclose((student, teacher, contrast, total), expected, rtol=1e-4)
+        np.testing.assert_allclose((student, teacher, contrastive, total), expected, rtol=1e-4)
     error = np.concatenate(
         [np.abs(p.asnumpy() - data[f"final/{n}"]).ravel() for n, p in net.parameters_and_names()]
     )
@@ -144,7 +144,7 @@ def test_clipping_bounds_the_update(steps, mindspore_cpu):
 
 @pytest.mark.slow
 def test_several_students_are_summed(steps, mindspore_cpu):
-    """Elastic widths: student and contrast are sums of what each width has on its own."""
+    """Elastic widths: student and contrastive loss are sums of what each width has on its own."""
     _, data = steps
     parts = {}
     for widths in ((0.25,), (0.5,), (0.25, 0.5)):

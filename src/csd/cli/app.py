@@ -85,7 +85,7 @@ def main(argv: Sequence[str]) -> int:
         from csd.inference import Machine, open_upscaler, shipped_checkpoint
 
         machine = Machine(
-            options.engine, options.device_target, cache_dir=options.cache_dir, say=print
+            options.engine, options.device_target, cache_dir=options.cache_dir, log=print
         )
         ckpt = options.ckpt or shipped_checkpoint(options.scale or 4)
         session = Session(

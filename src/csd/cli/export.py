@@ -89,7 +89,7 @@ def _export_for_ascend(options, output_dir: str) -> None:
     ):
         print(
             f"{item.path}: {item.name} x{item.scale}, width {item.width:g}, {item.size}, float32; "
-            f"{config} tells converter_lite how to make it int8"
+            f"{config} is what converter_lite needs to make it int8"
         )
 
 

@@ -1,17 +1,18 @@
-"""Images on disk to batches: readers, MATLAB's bicubic, the decoded store, the training stream."""
+"""Images on disk to batches: readers, MATLAB's bicubic, the image cache, the training stream."""
 
+from csd.data.cached_pairs import CachedPairs, cache_pairs
 from csd.data.decode import image_size
 from csd.data.images import read_image, write_png
 from csd.data.imresize import imresize_bicubic, imresize_pillow, modcrop, resize_matrix
 from csd.data.layouts import Pair, benchmark_pairs, check_pair, detect_layout, find_pairs, load_pair
 from csd.data.pipeline import Batches, draw_negatives, sample_batch, train_dataset, window_dataset
-from csd.data.store import Store, open_store
 
 __all__ = [
     "Batches",
+    "CachedPairs",
     "Pair",
-    "Store",
     "benchmark_pairs",
+    "cache_pairs",
     "check_pair",
     "detect_layout",
     "draw_negatives",
@@ -21,7 +22,6 @@ __all__ = [
     "imresize_pillow",
     "load_pair",
     "modcrop",
-    "open_store",
     "read_image",
     "resize_matrix",
     "sample_batch",

@@ -106,7 +106,7 @@ def benchmark_pairs(
 
 
 def detect_layout(folder: Path) -> str:
-    """Which of the three layouts a folder has; `folder` where nothing tells."""
+    """Which of the three layouts a folder has; `folder` where nothing shows it."""
     if _div2k_root(folder) is not None:
         return "div2k"
     hr = hr_folder_of(folder)
@@ -147,8 +147,8 @@ def load_pair(pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
         hr = np.ascontiguousarray(hr[: h * scale, : w * scale])
         return hr, imresize_bicubic(hr, 1 / scale)
     lr = read_image(pair.lr)
-    (height, width), (low, narrow) = hr.shape[:2], lr.shape[:2]
-    h, w = fitted_size(pair, (height, width), (low, narrow), scale)
+    (height, width), (lr_height, lr_width) = hr.shape[:2], lr.shape[:2]
+    h, w = fitted_size(pair, (height, width), (lr_height, lr_width), scale)
     return (
         np.ascontiguousarray(hr[: h * scale, : w * scale]),
         np.ascontiguousarray(lr[:h, :w]),

@@ -2,7 +2,7 @@
 
 LR folders lie beside their HR folder or in it: `LR_bicubic/X4`, `LR/x4`, `LRbicx4`, and beside
 `DIV2K_train_HR` likewise `DIV2K_train_LR_unknown/X4`. Without a scale in the folder's name, the
-names of the files tell it, else their sizes. Nothing is decoded here.
+names of the files give it, else their sizes. Nothing is decoded here.
 """
 
 import functools

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from csd.data.store import Store
+from csd.data.cached_pairs import CachedPairs
 from csd.errors import CSDError, InputError
 
 # What a hash is for; different purposes must not draw the same numbers.
@@ -92,7 +92,7 @@ class Batches:
 
 
 def sample_batch(
-    store: Store, batches: Batches, *, step: int, consumed: int, rank: int = 0
+    cached: CachedPairs, batches: Batches, *, step: int, consumed: int, rank: int = 0
 ) -> tuple[np.ndarray, ...]:
     """One rank's batch of global step `step`.
 
@@ -107,20 +107,20 @@ def sample_batch(
     """
     batch_size, lr_patch, seed = batches.batch_size, batches.lr_patch, batches.seed
     positions = consumed + rank * batch_size + np.arange(batch_size, dtype=np.int64)
-    images = sample_images(len(store), seed, positions)
-    room = (store.sizes[images] - lr_patch + 1).astype(np.uint64)
+    images = sample_images(len(cached), seed, positions)
+    room = (cached.sizes[images] - lr_patch + 1).astype(np.uint64)
     top, left, flip = counter_hash(seed, np.array([[_TOP], [_LEFT], [_FLIP]]), positions)
     tops = (top % room[:, 0]).astype(np.int64)
     lefts = (left % room[:, 1]).astype(np.int64)
     views = (flip >> np.uint64(61)).astype(np.int64)
     if not batches.augment:
         views[:] = 0
-    hr_patch = lr_patch * store.scale
+    hr_patch = lr_patch * cached.scale
     lr = np.empty((batch_size, 3, lr_patch, lr_patch), np.uint8)
     hr = np.empty((batch_size, 3, hr_patch, hr_patch), np.uint8)
     draws = zip(images.tolist(), tops.tolist(), lefts.tolist(), views.tolist(), strict=True)
     for slot, (image, top, left, view) in enumerate(draws):
-        lr_crop, hr_crop = store.crops(image, top, left, lr_patch)
+        lr_crop, hr_crop = cached.crops(image, top, left, lr_patch)
         _copy_view(lr_crop, lr[slot], view)
         _copy_view(hr_crop, hr[slot], view)
     if not batches.negatives:
@@ -146,7 +146,7 @@ def _copy_view(crop: np.ndarray, out: np.ndarray, view: int) -> None:
 class _Source:
     """What `GeneratorDataset` indexes: batch number -> arrays."""
 
-    store: Store
+    cached: CachedPairs
     batches: Batches
     steps: int
     step: int  # of batch 0
@@ -162,19 +162,19 @@ class _Source:
         consumed = self.samples + number * self.ranks * self.batches.batch_size
         try:
             return sample_batch(
-                self.store,
+                self.cached,
                 self.batches,
                 step=self.step + number,
                 consumed=consumed,
                 rank=self.rank,
             )
         except CSDError as error:
-            self.store.failure = error  # of which the framework makes a page of its own
+            self.cached.failure = error  # of which the framework makes a page of its own
             raise
 
 
 def train_dataset(
-    store: Store,
+    cached: CachedPairs,
     batches: Batches,
     *,
     steps: int,
@@ -201,7 +201,7 @@ def train_dataset(
     """
     import mindspore.dataset as ds  # here, so that the other modules of csd.data load in a moment
 
-    _check(store, batches)
+    _check(cached, batches)
     for name, value, least in (
         ("steps", steps, 1),
         ("workers", workers, 1),
@@ -213,7 +213,7 @@ def train_dataset(
         raise InputError(f"rank must lie in 0..{ranks - 1}, not {rank}")
     columns = ["lr", "hr", "negatives_lr"] if batches.negatives else ["lr", "hr"]
     return ds.GeneratorDataset(
-        _Source(store, batches, steps, start_step, start_samples, rank, ranks),
+        _Source(cached, batches, steps, start_step, start_samples, rank, ranks),
         columns,
         shuffle=False,
         num_parallel_workers=min(workers, os.cpu_count() or 1),  # more are refused
@@ -221,7 +221,7 @@ def train_dataset(
     )
 
 
-def _check(store: Store, batches: Batches) -> None:
+def _check(cached: CachedPairs, batches: Batches) -> None:
     _check_least("lr_patch", batches.lr_patch, 1)
     _check_least("batch_size", batches.batch_size, 1)
     _check_least("negatives", batches.negatives, 0)
@@ -230,10 +230,10 @@ def _check(store: Store, batches: Batches) -> None:
             f"{batches.negatives} negatives cannot be drawn from a batch of {batches.batch_size};"
             " use fewer negatives or a larger batch_size"
         )
-    small = np.flatnonzero(store.sizes.min(axis=1) < batches.lr_patch)
+    small = np.flatnonzero(cached.sizes.min(axis=1) < batches.lr_patch)
     if small.size:
         raise InputError(
-            f"image {store.names[small[0]]} is smaller than the LR patch {batches.lr_patch};"
+            f"image {cached.names[small[0]]} is smaller than the LR patch {batches.lr_patch};"
             " remove it or choose a smaller patch"
         )
 

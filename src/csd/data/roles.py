@@ -39,7 +39,7 @@ class Roles:
 
 
 def sort_roles(images: Sequence[Path], scale: int) -> Roles:
-    """Tell HR from LR, and from results of other methods, in the images of one folder.
+    """Separate HR from LR, and from results of other methods, in the images of one folder.
 
     By name where there is an `a_HR.png`: `a_LR.png` and `a_LR4.png` are its LR, other files `a_*`
     of its size other versions of it. `ax4.png` and `a_LR.png` are LR of `a.png` where their sizes

@@ -206,7 +206,7 @@ def _first_that_works(
         except EngineMissing as error:
             if following is None:
                 raise InputError(f"{error}; or use another --engine") from None
-            machine.say(f"note: {error}; {_AT_ENGINES[following]} is used")
+            machine.log(f"note: {error}; {_AT_ENGINES[following]} is used")
             if following == "mindspore":
                 machine.set_up_mindspore()
     raise AssertionError("an order of engines is never empty")

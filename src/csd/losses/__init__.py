@@ -1,6 +1,6 @@
 """Reconstruction and contrastive losses, and the objectives made of them."""
 
-from csd.losses.contrast import ContrastiveDistance, check_negatives, contrastive_distance
+from csd.losses.contrastive import ContrastiveDistance, check_negatives, contrastive_distance
 from csd.losses.objective import (
     CSDObjective,
     ReconstructionObjective,

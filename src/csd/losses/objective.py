@@ -1,4 +1,4 @@
-"""What a training step minimises: reconstruction of each width and, for CSD, the contrast."""
+"""What a training step minimises: L1 of each width and, for CSD, the contrastive loss."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import mindspore as ms
 from mindspore import nn, ops
 
 from csd.errors import InputError
-from csd.losses.contrast import ContrastiveDistance
+from csd.losses.contrastive import ContrastiveDistance
 from csd.nets import SlimmableSR, VGGEncoder, check_width
 
 
@@ -54,14 +54,14 @@ def sandwich(
 
 
 class CSDObjective(nn.Cell):
-    """student + teacher_weight * teacher + contrast_weight * contrast (CSD, equation 6).
+    """student + teacher_weight * teacher + contrast_weight * contrastive (CSD, equation 6).
 
     Args:
         net: the full-width network; its prefix at `student_width` is the student.
         encoder: frozen feature extractor with weights loaded.
-        student_width: a width, or several (elastic widths): then student and contrast are sums
-            over them, each student with its own contrast against the one teacher.
-        width_weights: what each width's L1 and contrast are multiplied by in those sums, one
+        student_width: a width, or several (elastic widths): then student and contrastive loss
+            are sums over them, each student with a term of its own against the one teacher.
+        width_weights: what multiplies each width's L1 and contrastive loss in those sums, one
             number above zero for each of `student_width`; empty: 1.
 
     The passes run from the teacher's to the narrowest student's and then from the widest down, see
@@ -69,8 +69,8 @@ class CSDObjective(nn.Cell):
 
     `construct(lr, hr, negatives, window)`: lr (N, 3, H, W), hr (N, 3, sH, sW), negatives
     (K, 3, sH, sW), float32 RGB 0..255; window int32 (2, n), the rows and columns of the HR pixels
-    that the contrastive loss sees, or None for all of them -> (total, student, teacher, contrast),
-    scalars, contrast unweighted.
+    that the contrastive loss sees, or None for all of them -> (total, student, teacher,
+    contrastive), scalars, the last unweighted.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class CSDObjective(nn.Cell):
         self.net, self.encoder = net, encoder
         self.students = sandwich(net, student_width, width_weights)
         self.contrast_weight, self.teacher_weight = contrast_weight, teacher_weight
-        self.contrast = ContrastiveDistance(layer_weights, implementation)
+        self.contrastive = ContrastiveDistance(layer_weights, implementation)
         self.stages = max(i for i, weight in enumerate(layer_weights, 1) if weight)
 
     def construct(self, lr, hr, negatives, window=None):
@@ -113,9 +113,9 @@ class CSDObjective(nn.Cell):
         if window is not None:
             teacher_sr, negatives = self.cut(teacher_sr, window), self.cut(negatives, window)
             images = tuple([self.cut(image, window) for image in images])
-        contrast = self.distances(teacher_sr, images, negatives)
-        total = student + self.teacher_weight * teacher + self.contrast_weight * contrast
-        return total, student, teacher, contrast
+        contrastive = self.distances(teacher_sr, images, negatives)
+        total = student + self.teacher_weight * teacher + self.contrast_weight * contrastive
+        return total, student, teacher, contrastive
 
     def cut(self, images, window):
         """The rows and columns `window` (2, n) of images (N, 3, H, W): (N, 3, n, n)."""
@@ -135,8 +135,8 @@ class CSDObjective(nn.Cell):
             features = ()
             for i, (_, weight) in enumerate(self.students):
                 feature = self.encoder.stage(students[i], stage)
-                if self.contrast.layer_weights[stage] > 0.0:
-                    term, feature = self.contrast.term(stage, teacher, feature, negatives)
+                if self.contrastive.layer_weights[stage] > 0.0:
+                    term, feature = self.contrastive.term(stage, teacher, feature, negatives)
                     total = total + weight * term
                 features = (*features, feature)
             students = features
@@ -149,7 +149,7 @@ class ReconstructionObjective(nn.Cell):
 
     `student_width` and `width_weights` as for `CSDObjective`, and the same order of the passes.
 
-    `construct(lr, hr)` -> (total, student, teacher, contrast); what is absent is zero.
+    `construct(lr, hr)` -> (total, student, teacher, contrastive); what is absent is zero.
     """
 
     def __init__(

@@ -95,7 +95,7 @@ class RCAN(SlimmableSR):
     """Residual groups of channel attention blocks.
 
     `n_squeezed` is the number of channels inside the attention, n_feats // reduction unless a
-    student narrower than its teacher fixes it.
+    student of fewer channels than its teacher fixes it.
     """
 
     name = "rcan"

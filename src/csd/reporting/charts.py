@@ -94,7 +94,7 @@ def figure(chart: Chart) -> str:
     svg = re.sub(r' clip-path="[^"]*"', "", svg)  # nothing reaches out of the axes
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.S)  # it would be the page's
-    svg = re.sub(r'<g id="series_(\d+)">', lambda m: _told(found[int(m[1])]), svg)
+    svg = re.sub(r'<g id="series_(\d+)">', lambda m: _described(found[int(m[1])]), svg)
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # the same names in every figure of a page
     svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(chart.title)}"', 1)
     legend = "".join(
@@ -118,7 +118,7 @@ def sheet(charts: Sequence[Chart], title: str, columns: int = 2) -> str:
     return f"{svg[:at]}\n<title>{escape(title)}</title>{svg[at:]}\n"
 
 
-def _told(s: Series) -> str:
+def _described(s: Series) -> str:
     """The beginning of a series' group, with what the pointer shows over it."""
     (x, y), many = s.points[0], len(s.points) > 1
     text = s.name if many else f"{s.name}: {y:.2f}" if s.level else f"{s.name}: {x:g}, {y:.4g}"

@@ -12,7 +12,7 @@ from mindspore import amp, nn
 from csd.checkpoints import read_vgg
 from csd.checkpoints.meta import least_parameters
 from csd.config import model_hyper, plain
-from csd.data import Store
+from csd.data import CachedPairs
 from csd.errors import InputError
 from csd.losses import (
     CSDObjective,
@@ -130,18 +130,18 @@ def _check_widths(widths: Sequence[float]) -> None:
         )
 
 
-def create_network(config: EasyDict, store: Store | None = None) -> SlimmableSR:
+def create_network(config: EasyDict, cached: CachedPairs | None = None) -> SlimmableSR:
     """The network to train: new, or the teacher's; for method `student`, the sub-network alone.
 
-    store: the training images, by which the teacher's channels are reordered (`train.reorder`); a
+    cached: the training images, by which the teacher's channels are reordered (`train.reorder`); a
     network that a checkpoint is about to fill needs none.
     """
     net = _new_network(config, model_hyper(config))
     teacher = config.train.teacher
     if teacher and teacher != "none":
         load_teacher(net, teacher, res_scale=net.hyper.get("res_scale"))
-        if config.train.reorder and store:
-            reorder_channels(net, sample_crops(store))
+        if config.train.reorder and cached:
+            reorder_channels(net, sample_crops(cached))
     if config.train.method == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one
@@ -149,13 +149,13 @@ def create_network(config: EasyDict, store: Store | None = None) -> SlimmableSR:
     return net
 
 
-def sample_crops(store: Store) -> Iterator[np.ndarray]:
-    """The middle of up to 24 LR images of the store, uint8 (3, h, w), at most 64 pixels a side."""
-    side, step = 64, max(len(store) // 24, 1)
-    for index in range(0, len(store), step)[:24]:
-        height, width = store.sizes[index].tolist()
+def sample_crops(cached: CachedPairs) -> Iterator[np.ndarray]:
+    """The middle of up to 24 cached LR images, uint8 (3, h, w), at most 64 pixels a side."""
+    side, step = 64, max(len(cached) // 24, 1)
+    for index in range(0, len(cached), step)[:24]:
+        height, width = cached.sizes[index].tolist()
         top, left = max(height - side, 0) // 2, max(width - side, 0) // 2
-        yield store.lr(index)[:, top : top + side, left : left + side]
+        yield cached.lr(index)[:, top : top + side, left : left + side]
 
 
 def _new_network(config: EasyDict, hyper: dict) -> SlimmableSR:

@@ -1,4 +1,4 @@
-"""What a run tells: a progress bar, metrics.csv, TensorBoard event files."""
+"""What a run records: a progress bar, metrics.csv, TensorBoard event files."""
 
 import contextlib
 import csv

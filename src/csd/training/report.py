@@ -97,6 +97,6 @@ class RunReport:
         what = ", ".join(f"{key} {value}" for key, value in run.net.describe().items())
         return (
             f"{f'resuming at step {step}' if step else 'training'}: method {train.method}; {what}; "
-            f"{len(run.store)} images; {train.epochs} epochs of {train.steps_per_epoch} steps; "
+            f"{len(run.cached)} images; {train.epochs} epochs of {train.steps_per_epoch} steps; "
             f"{run.device.ranks} x {run.device.device_target}; into {run.folder}"
         )

@@ -9,7 +9,7 @@ import mindspore as ms
 from easydict import EasyDict
 
 from csd import runtime as rt
-from csd.data import Batches, Store, find_pairs, open_store, train_dataset, window_dataset
+from csd.data import Batches, CachedPairs, cache_pairs, find_pairs, train_dataset, window_dataset
 from csd.errors import InputError
 from csd.nets import SlimmableSR
 from csd.training.build import (
@@ -35,7 +35,7 @@ class Run:
         widths: the trained widths, the widest first.
         between: the step that leaves the contrastive loss out, where `loss.every` asks for one.
         state: what decides the next step beside the weights, by its name in a checkpoint.
-        store: the training images.
+        cached: the training images.
         progress: where the run is; the trainer moves it.
         validation: None where `train.validate_every` is 0.
     """
@@ -48,7 +48,7 @@ class Run:
     step: CSDTrainOneStep
     between: CSDTrainOneStep | None
     state: dict[str, ms.Parameter]
-    store: Store
+    cached: CachedPairs
     progress: Progress
     validation: Validation | None
 
@@ -90,10 +90,10 @@ def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
     sinks(config)
     scale, cache = config.model.scale, config.data.cache_dir or None
     checkpoint = _checkpoint(config) if main and config.train.resume else None
-    store = open_store(
+    cached = cache_pairs(
         pairs["train"], scale, cache, role="train", lr_patch=config.data.lr_patch, progress=main
     )
-    net, widths = create_network(config, None if checkpoint else store), trained_widths(config)
+    net, widths = create_network(config, None if checkpoint else cached), trained_widths(config)
     step = create_step(config, net, device)
     state, between = step_state(step), create_step_between(config, step)
     progress = load_progress(checkpoint, config, net, state) if checkpoint else Progress()
@@ -103,7 +103,7 @@ def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
         validation = Validation(net, widths, pairs["val"], scale, cache, device)
     folder = Path(config.runtime.output_dir)
     return Run(
-        config, device, folder, net, widths, step, between, state, store, progress, validation
+        config, device, folder, net, widths, step, between, state, cached, progress, validation
     )
 
 
@@ -172,9 +172,9 @@ def _steps(run: Run) -> Iterator[ms.Tensor]:
                 else:
                     yield run.step(*batch)
     except RuntimeError:
-        if run.store.failure is None:
+        if run.cached.failure is None:
             raise
-        raise run.store.failure from None
+        raise run.cached.failure from None
 
 
 def _batches(run: Run):
@@ -189,7 +189,7 @@ def _batches(run: Run):
         augment=data.augment,
     )
     dataset = train_dataset(
-        run.store,
+        run.cached,
         batches,
         steps=left,
         start_step=done.step,

@@ -10,7 +10,7 @@ from csd.ops.finite import AllFinite, finite_by_sums
 from csd.ops.state import copies, keep_where
 
 # Of several students, `student` and `contrast` are the sums over them, each times the weight of its
-# width: they grow with the number of widths. The contrast comes without `loss.contrast_weight`.
+# width: they grow with the number of widths. The latter comes without `loss.contrast_weight`.
 LOSSES = ("total", "student", "teacher", "contrast")
 
 
@@ -73,8 +73,8 @@ class CSDTrainOneStep(nn.Cell):
 
     `construct(lr, hr, negatives_lr=None, window=None)`: uint8 or float32 (N, 3, H, W),
     (N, 3, sH, sW) and (K, 3, H, W), RGB 0..255, and int32 (2, n), see `CSDObjective` -> float32
-    (5,): total, student, teacher, contrast, and 1.0 where the weights were updated, 0.0 where they
-    were not, -1.0 where they were not and a smaller loss scale is tried next.
+    (5,): total, student, teacher, contrastive, and 1.0 where the weights were updated, 0.0 where
+    they were not, -1.0 where they were not and a smaller loss scale is tried next.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from easydict import EasyDict
 
-from csd.data import Pair, open_store
+from csd.data import Pair, cache_pairs
 from csd.evaluation import validate
 from csd.inference import make_runner
 from csd.nets import SlimmableSR
@@ -26,7 +26,7 @@ class Validation:
         device: Runtime,
     ):
         self.net, self.pairs, self.scale, self.device = net, list(pairs), scale, device
-        self.store = open_store(pairs, scale, cache_dir, role="val", progress=device.rank == 0)
+        self.cached = cache_pairs(pairs, scale, cache_dir, role="val", progress=device.rank == 0)
         self.index = {pair.name: i for i, pair in enumerate(self.pairs)}
         self.runners = {width: make_runner(net, width) for width in widths}
 
@@ -61,4 +61,4 @@ class Validation:
 
     def _load(self, pair: Pair, _scale: int) -> tuple[np.ndarray, np.ndarray]:
         i = self.index[pair.name]
-        return self.store.hr(i).transpose(1, 2, 0), self.store.lr(i).transpose(1, 2, 0)
+        return self.cached.hr(i).transpose(1, 2, 0), self.cached.lr(i).transpose(1, 2, 0)

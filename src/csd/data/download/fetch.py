@@ -164,7 +164,7 @@ def _continue(url, part: Path, tag: Path, sizes: _Sizes, timeout: float) -> int 
     request = urllib.request.Request(url, headers={"User-Agent": "csd"})
     if have:
         version = _read_tag(tag, url)
-        if version is None:  # nobody can tell whether the rest would fit
+        if version is None:  # nothing shows whether the rest would fit
             have = 0
         else:
             request.add_header("Range", f"bytes={have}-")
@@ -241,7 +241,7 @@ def _extent(answer) -> tuple[int, int | None]:
 
 
 def _version(answer) -> str | None:
-    """What tells this version of the file from another one: a strong ETag, or its date."""
+    """What distinguishes this version of the file from another one: a strong ETag, or its date."""
     tag = answer.headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified")
 

@@ -37,7 +37,7 @@ class Machine:
     """What to run networks with.
 
     engine: one of ENGINES. device: "auto", "Ascend", "GPU" or "CPU". jit_level, precision_mode: of
-    MindSpore, as in the configuration. cache_dir: None for the default one. say: takes a line about
+    MindSpore, as in the configuration. cache_dir: None for the default one. log: takes a line about
     the choice.
     """
 
@@ -46,7 +46,7 @@ class Machine:
     jit_level: str = "default"
     precision_mode: str = "default"
     cache_dir: str | Path | None = None
-    say: Callable[[str], None] = _log.warning
+    log: Callable[[str], None] = _log.warning
 
     def target(self) -> str:
         """The device: "Ascend", "GPU" or "CPU".

@@ -13,7 +13,7 @@ from csd.errors import CSDError, InputError
 from csd.runtime import cache_folder
 
 
-class Store:
+class CachedPairs:
     """Aligned images: `lr(i)` uint8 (3, h, w) and `hr(i)` uint8 (3, s*h, s*w), copies.
 
     Attributes:
@@ -55,7 +55,7 @@ class Store:
         return lr, hr
 
 
-def open_store(
+def cache_pairs(
     pairs: Sequence[Pair],
     scale: int,
     cache_dir: str | Path | None = None,
@@ -63,7 +63,7 @@ def open_store(
     role: str = "train",
     lr_patch: int = 1,
     progress: bool = True,
-) -> Store:
+) -> CachedPairs:
     """Open the decoded images; decode those that are new or changed since the last time.
 
     HR pixels are kept once for all scales. LR is decoded, or made from the cropped HR with
@@ -108,4 +108,4 @@ def open_store(
     # The decoded sizes count: a header may say otherwise.
     for index, pair in enumerate(pairs):
         sizes[index] = fitted_size(pair, hr.sizes[index], lr.sizes[index], scale)
-    return Store([pair.name for pair in pairs], scale, hr, lr, sizes)
+    return CachedPairs([pair.name for pair in pairs], scale, hr, lr, sizes)

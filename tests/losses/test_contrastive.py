@@ -19,10 +19,10 @@ import numpy as np
 
 from csd import runtime
 from csd.losses import ContrastiveDistance
-from csd.ops import contrast_kernel
+from csd.ops import contrastive_kernel
 
 runtime.setup("CPU")
-forward = contrast_kernel.forward_and_release
+forward = contrastive_kernel.forward_and_release
 
 
 def forward_and_collect(student, negatives):
@@ -38,7 +38,7 @@ class Double(ms.nn.Cell):
         return x * 2
 
 
-contrast_kernel.forward_and_release = forward_and_collect
+contrastive_kernel.forward_and_release = forward_and_collect
 image = ms.Tensor(np.ones((2, 1, 3, 3), np.float32))
 cells = [Double()]
 cells[0](image).asnumpy()
@@ -103,27 +103,27 @@ def test_large_layer_and_function(implementation, negatives, mindspore_cpu):
 
 
 def test_kernel_signs_of_equal_values_are_zero():
-    from csd.ops import contrast_kernel
+    from csd.ops import contrastive_kernel
 
     s = np.zeros((1, 2, 1, 3), np.float32)
     t = np.array([0, 1, -1, 0, 2, -2], np.float32).reshape(s.shape)
     n = np.stack([t[0], np.zeros_like(t[0]), -t[0], t[0]])
-    total, signs = contrast_kernel.forward(s, n)
+    total, signs = contrastive_kernel.forward(s, n)
     assert total.tolist() == [18.0]
     np.testing.assert_array_equal(signs, np.sign(s - n).sum(0, keepdims=True))
     positive = np.sign(s - t).astype(np.int8)
-    out = contrast_kernel.backward(positive, signs, np.array([2.0, 0.5], np.float32))
+    out = contrastive_kernel.backward(positive, signs, np.array([2.0, 0.5], np.float32))
     np.testing.assert_allclose(out, 2.0 * positive + 0.5 * signs)
 
 
 def test_threads_do_not_share_results():
-    from csd.ops import contrast_kernel
+    from csd.ops import contrastive_kernel
 
     signs = np.ones((1, 2, 3, 4), np.int8)
     factors = np.array([1.0, 2.0], np.float32)
-    mine = contrast_kernel.backward(signs, signs, factors)
+    mine = contrastive_kernel.backward(signs, signs, factors)
     with ThreadPoolExecutor(1) as other:
-        other.submit(contrast_kernel.backward, signs, signs, -factors).result()
+        other.submit(contrastive_kernel.backward, signs, signs, -factors).result()
     assert (mine == 3.0).all()
 
 

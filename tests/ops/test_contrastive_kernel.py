@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from csd.ops import contrast_kernel
+from csd.ops import contrastive_kernel
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -14,14 +14,14 @@ WORK = """
 from csd import runtime
 runtime.prepare_environment()
 import numpy as np
-from csd.ops import contrast_kernel
+from csd.ops import contrastive_kernel
 row = lambda *values: np.array(values, np.float32).reshape(1, 1, 2, 2)
 student, positive = row(1, 2, 3, 4), row(1, 0, -1, -1).astype(np.int8)
 negatives = np.concatenate([row(2, 2, 2, 2), row(0, 0, 0, 9)])
-total, negative = contrast_kernel.forward(student, negatives)
+total, negative = contrastive_kernel.forward(student, negatives)
 assert total.tolist() == [15.0], total
 assert negative.ravel().tolist() == [0, 1, 2, 0], negative
-gradient = contrast_kernel.backward(positive, negative, np.array([2.0, 0.5]))
+gradient = contrastive_kernel.backward(positive, negative, np.array([2.0, 0.5]))
 assert gradient.ravel().tolist() == [2.0, 0.5, -1.0, -2.0], gradient
 print("right")
 """
@@ -50,5 +50,5 @@ def test_the_kernels_are_right_and_leave_no_cache_on_the_disk(tmp_path):
 def test_the_kernels_read_no_cache():
     from numba.core.caching import NullCache
 
-    for function in contrast_kernel.kernels():
+    for function in contrastive_kernel.kernels():
         assert isinstance(function._cache, NullCache)

@@ -12,7 +12,7 @@ from mindspore import nn, ops
 from mindspore.ops import constexpr
 
 from csd.errors import InputError
-from csd.ops import contrast_kernel, device
+from csd.ops import contrastive_kernel, device
 
 EPS = 1e-7
 
@@ -21,7 +21,7 @@ zeros_like = ops.ZerosLike()
 
 
 class FusedAway(nn.Cell):
-    """One pass over memory, for the CPU: see `contrast_kernel`.
+    """One pass over memory, for the CPU: see `contrastive_kernel`.
 
     `construct(student, negatives)`: float32 -> sum (1,) float32 of |student - negative| over all
     pairs, and for each element of the student the sum of the signs of these differences, int8.
@@ -31,13 +31,13 @@ class FusedAway(nn.Cell):
     def __init__(self):
         super().__init__()
         self.sum_and_signs = ops.Custom(
-            contrast_kernel.forward_and_release,
+            contrastive_kernel.forward_and_release,
             lambda student, negatives: ((1,), student),
             lambda student, negatives: (ms.float32, ms.int8),
             func_type="pyfunc",
         )
         self.weigh = ops.Custom(
-            contrast_kernel.backward_and_release,
+            contrastive_kernel.backward_and_release,
             lambda positive, negative, factors: positive,
             lambda positive, negative, factors: ms.float32,
             func_type="pyfunc",
@@ -184,8 +184,8 @@ def contrastive_distance(
 
 def check_negatives(count: int, batch_size: int | None = None) -> None:
     """Raise InputError unless 1 <= count <= 127 and, where given, count <= batch_size."""
-    if not 1 <= count <= contrast_kernel.MAX_NEGATIVES:
-        raise InputError(f"{count} negatives; use 1 to {contrast_kernel.MAX_NEGATIVES}")
+    if not 1 <= count <= contrastive_kernel.MAX_NEGATIVES:
+        raise InputError(f"{count} negatives; use 1 to {contrastive_kernel.MAX_NEGATIVES}")
     if batch_size is not None and count > batch_size:
         raise InputError(
             f"loss.negatives={count} exceeds train.batch_size={batch_size}: negatives are images "
