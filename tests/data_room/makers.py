@@ -105,7 +105,7 @@ def _directory(body, entries, order, big):
     mark = b"II" if order == "<" else b"MM"
     word, room = ("Q", 8) if big else ("I", 4)
     at = 16 + len(body) + len(body) % 2
-    table = struct.to_bits(order + ("Q" if big else "H"), len(entries))
+    table = struct.pack(order + ("Q" if big else "H"), len(entries))
     after = at + len(table) + len(entries) * (20 if big else 12) + room
     heap = b""
     for code, kind, values in entries:
@@ -113,28 +113,23 @@ def _directory(body, entries, order, big):
         if letter == "s":
             data, count = bytes(values), len(values)
         else:
-            data, count = struct.to_bits(f"{order}{len(values)}{letter}", *values), len(values)
-        table += struct.to_bits(f"{order}HH{word}", code, kind, count)
+            data, count = struct.pack(f"{order}{len(values)}{letter}", *values), len(values)
+        table += struct.pack(f"{order}HH{word}", code, kind, count)
         if len(data) <= room:
             table += data.ljust(room, b"\0")
         else:
-            table += struct.to_bits(order + word, after + len(heap))
+            table += struct.pack(order + word, after + len(heap))
             heap += data + b"\0" * (len(data) % 2)
     table += bytes(room)
     if big:
-        head = mark + struct.to_bits(order + "HHHQ", 43, 8, 0, at)
+        head = mark + struct.pack(order + "HHHQ", 43, 8, 0, at)
     else:
-        head = mark + struct.to_bits(order + "HI", 42, at) + bytes(8)
+        head = mark + struct.pack(order + "HI", 42, at) + bytes(8)
     return head + body + b"\0" * (len(body) % 2) + table + heap
 
 
 def chunk(kind, data):
-    return (
-        struct.to_bits(">I", len(data))
-        + kind
-        + data
-        + struct.to_bits(">I", zlib.crc32(kind + data))
-    )
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _filter_rows(rows, step, rng):
@@ -170,7 +165,7 @@ def png(stored, bits, colour, *, interlaced=False, before=(), after=(), seed=0):
             packed = to_bits(part.reshape(len(part), -1), bits, ">")
             rows = np.frombuffer(packed, np.uint8).reshape(len(part), -1)
             data += _filter_rows(rows, max(1, samples * bits // 8), rng)
-    header = struct.to_bits(">IIBBBBB", width, height, bits, colour, 0, 0, int(interlaced))
+    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, int(interlaced))
     parts = [(b"IHDR", header), *before, (b"IDAT", zlib.compress(data)), *after, (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
