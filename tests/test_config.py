@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from csd.config import SCHEMA, defaults, load_config, model_hyper, plain, read_yaml, save_yaml
+from csd.config import SCHEMA, defaults, load_config, plain, read_yaml, save_yaml
 from csd.errors import InputError
+from csd.settings import hyper_of
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -102,4 +103,4 @@ def test_every_key_has_a_meaning():
 def test_every_config_is_valid(path):
     config = load_config("train", ["--config", str(path)])
     assert read_yaml(path)
-    assert model_hyper(config)["n_feats"] == config.model.n_feats
+    assert hyper_of(config.model)["n_feats"] == config.model.n_feats

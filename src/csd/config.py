@@ -17,7 +17,7 @@ from easydict import EasyDict
 
 from csd.errors import InputError, shown
 from csd.files import exists, read_text, write_text
-from csd.settings import SCHEMA, SECTIONS, hyper_of
+from csd.settings import SCHEMA, SECTIONS
 from csd.values import boolean
 from csd.variants import suggest
 
@@ -214,11 +214,6 @@ def _dotted(rest: Sequence[str]) -> list[tuple[str, Any]]:
             value = rest.pop(0)
         pairs.append((name, value))
     return pairs
-
-
-def model_hyper(config: EasyDict) -> dict:
-    """The hyper-parameters of `config.model` that its backbone has."""
-    return hyper_of(config.model)
 
 
 def plain(value: Any) -> Any:

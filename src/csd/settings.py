@@ -12,7 +12,7 @@ from csd.backbones import BACKBONES, Hyper, hyper_table
 from csd.values import boolean, choice, list_of, number, optional, scale_factor, text, word
 from csd.variants import EXPERIMENT_METHODS, overrides, variants
 
-TRAIN, EVAL, EXPORT, INFER, EXPERIMENT = "train", "eval", "export", "infer", "experiment"
+PROGRAMS = TRAIN, EVAL, EXPORT, INFER, EXPERIMENT = "train", "eval", "export", "infer", "experiment"
 
 # What `mindspore.device_context.ascend.op_precision.precision_mode` takes.
 PRECISION_MODES = (
@@ -51,6 +51,7 @@ _size = optional(_few)
 _overrides = overrides(lambda: SCHEMA)
 _variants = variants(_overrides)
 
+_ENSEMBLE = "self-ensemble (x8): mean over the eight flips and transpositions"
 _HYPER_TYPES = {
     "int": _size,
     "float": optional(number(float, -1000.0, 1000.0)),
@@ -115,9 +116,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         ),
         "val_dir": Key("", text, "validation images; else the folder's last tenth", (TRAIN,)),
         "val_images": Key(10, _count, "validate on at most so many images"),
-        "lr_patch": Key(
-            48, number(int, 4, 1024), "side of the low-resolution training patch, pixels"
-        ),
+        "lr_patch": Key(48, number(int, 4, 1024), "side of the LR training patch, pixels"),
         "augment": Key(True, boolean, "random flips and transposition"),
         "cache_dir": Key(
             "",
@@ -209,13 +208,13 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "auto",
             choice("auto", "Ascend", "GPU", "CPU"),
             "Ascend, GPU, CPU or auto",
-            (TRAIN, EVAL, EXPORT, INFER, EXPERIMENT),
+            PROGRAMS,
         ),
         "output_dir": Key(
             "",
             text,
             "the only folder written to; by default one below ./output that each program names",
-            (TRAIN, EVAL, EXPORT, INFER, EXPERIMENT),
+            PROGRAMS,
         ),
         "distributed": Key(False, boolean, "one of several processes started by msrun"),
         "amp_level": Key(
@@ -265,12 +264,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "bicubic_kernel": Key(
             "matlab", choice("matlab", "pillow"), "of the bicubic row: matlab or pillow", (EVAL,)
         ),
-        "self_ensemble": Key(
-            False,
-            boolean,
-            "self-ensemble (x8): mean over the eight flips and transpositions",
-            (EVAL,),
-        ),
+        "self_ensemble": Key(False, boolean, _ENSEMBLE, (EVAL,)),
         "tile": Key(0, _natural, "side of low-resolution tiles; 0: no tiles", (EVAL,)),
         "save_images": Key(False, boolean, "write the upscaled images too", (EVAL,)),
     },
@@ -313,12 +307,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "side of the low-resolution tiles; else by the width: 192 at 1, 432 at 0.25",
             (INFER,),
         ),
-        "self_ensemble": Key(
-            False,
-            boolean,
-            "self-ensemble (x8): mean over the eight flips and transpositions",
-            (INFER,),
-        ),
+        "self_ensemble": Key(False, boolean, _ENSEMBLE, (INFER,)),
         "format": Key(
             "png", choice("png", "same"), "of the outputs: png, or same as the input", (INFER,)
         ),

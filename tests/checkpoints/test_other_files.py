@@ -88,5 +88,5 @@ def test_mindir_with_weights_in_another_file(tmp_path, mindspore_cpu):
     with pytest.raises(InputError, match=r"refused: it takes '.*' from another file, '../secret'"):
         open_file(path)
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(InputError, match=r"x\.mindir is no MINDIR file, or a damaged one"):
+    with pytest.raises(InputError, match=r"x\.mindir is not a MINDIR file, or a damaged one"):
         open_file(path)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from csd.backbones import BACKBONES, hyper_table
-from csd.config import load_config, model_hyper
+from csd.config import load_config
 from csd.errors import InputError
 from csd.settings import SCHEMA, hyper_of
 
@@ -43,7 +43,7 @@ def test_the_settings_know_the_tables_without_mindspore():
 
 def test_hyper_parameters_are_the_backbones_own():
     config = load_config("train", ["--model.name=rcan", "--model.n_resblocks=3"])
-    assert model_hyper(config) == {
+    assert hyper_of(config.model) == {
         "n_feats": 64, "n_resgroups": 10, "n_resblocks": 3, "reduction": 16,
     }  # fmt: skip
     assert hyper_of({"name": "edsr", "res_scale": 0.1}) == {

@@ -79,9 +79,9 @@ def test_a_run_trains_the_reordered_teacher(mindspore_cpu, settings, tmp_path):
     import mindspore as ms
 
     from csd.checkpoints import network_state, save_checkpoint
-    from csd.config import load_config, model_hyper
+    from csd.config import load_config
     from csd.nets import create_model
-    from csd.settings import TRAIN
+    from csd.settings import TRAIN, hyper_of
     from csd.training.run import build_run
 
     def built(method, reorder):
@@ -90,7 +90,7 @@ def test_a_run_trains_the_reordered_teacher(mindspore_cpu, settings, tmp_path):
             return build_run(load_config(TRAIN, call), held).net
 
     config = load_config(TRAIN, settings())
-    teacher = create_model("edsr", scale=2, **model_hyper(config))
+    teacher = create_model("edsr", scale=2, **hyper_of(config.model))
     file = tmp_path / "teacher.ckpt"
     save_checkpoint(file, network_state(teacher), {"model": teacher.describe(), "widths": [1.0]})
     x = ms.Tensor(np.random.default_rng(0).uniform(0, 255, (1, 3, 12, 12)).astype(np.float32))

@@ -1,6 +1,5 @@
 """Super-resolve images: `python infer.py --help`."""
 
-import functools
 import sys
 import time
 from collections.abc import Sequence
@@ -58,9 +57,10 @@ def _upscale_one(upscaler, budget, job, image, bar, writer):
     ended: list[float] = []
     written.add_done_callback(lambda _: ended.append(time.monotonic()))
     if job.compare:
-        from csd.reporting import write_comparison
+        from csd.data import write_png
+        from csd.reporting import compare_image
 
-        write_comparison(job.compare, photo, _methods(upscaler), upscaler.scale)
+        write_png(job.compare, compare_image(photo, _methods(upscaler), upscaler.scale))
 
     def line() -> str:
         notes = photo.notes + written.result()
@@ -82,6 +82,8 @@ def _results(upscaler, budget, jobs, options):
 
     def finished(job, line):
         try:
+            if isinstance(line, Exception):
+                raise line
             return job, line()
         except CSDError as error:
             return job, error
@@ -100,16 +102,12 @@ def _results(upscaler, budget, jobs, options):
                 try:
                     line = _upscale_one(upscaler, budget, job, image.result(), bar, writer)
                 except (CSDError, MemoryError) as error:
-                    line = functools.partial(_raise, error)
+                    line = error
             if last is not None:
                 yield finished(*last)
             last = job, line
         if last is not None:
             yield finished(*last)
-
-
-def _raise(error: BaseException):
-    raise error
 
 
 def _methods(upscaler) -> list:

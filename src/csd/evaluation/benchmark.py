@@ -104,7 +104,6 @@ def validate(
     scale: int,
     *,
     shard: tuple[int, int] = (0, 1),
-    tile: int | None = None,
     load: Load = load_pair,
 ) -> dict:
     """Mean PSNR-Y and SSIM-Y of a runner over images; what training calls between epochs.
@@ -124,7 +123,7 @@ def validate(
     images = {}
     for pair in pairs[rank::ranks]:
         hr, lr = load(pair, scale)
-        images[pair.name] = _score(pair.name, upscale(run, lr, scale=scale, tile=tile), hr, scale)
+        images[pair.name] = _score(pair.name, upscale(run, lr, scale=scale), hr, scale)
     scores = {key: [s[key] for s in images.values()] for key in ("psnr_y", "ssim_y")}
     return {
         "psnr_y": _mean(scores["psnr_y"]),

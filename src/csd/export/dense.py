@@ -43,11 +43,6 @@ def receptive_radius(net: SlimmableSR) -> float:
 
     Every convolution of the backbones lies on one chain from input to output, or beside one as
     long, so the radius is the sum over all of them of (kernel // 2) / resolution. Averages over the
-    whole image are left out, see `sees_whole_image`.
+    whole image are left out, see `SlimmableSR.pools`.
     """
     return sum(conv.padding / conv.resolution for conv in net.convolutions() if conv.padding)
-
-
-def sees_whole_image(net: SlimmableSR) -> bool:
-    """Whether every output pixel depends on all input pixels, as with channel attention."""
-    return net.pools

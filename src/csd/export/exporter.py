@@ -9,11 +9,17 @@ import numpy as np
 
 from csd.checkpoints import load_network
 from csd.errors import InputError, WorkError
-from csd.export.dense import dense_network, receptive_radius, sees_whole_image
+from csd.export.dense import dense_network, receptive_radius
 from csd.export.description import DIGEST, name_with_description, sha256_of
 from csd.export.graph import export_any_size, export_example, import_onnx
 from csd.export.sizes import Size, parse_sizes
-from csd.export.verify import TOLERANCE, largest_difference, onnx_session, operators
+from csd.export.verify import (
+    TOLERANCE,
+    largest_difference,
+    onnx_session,
+    operators,
+    read_mindir,
+)
 from csd.files import temporary_folder, writing
 from csd.nets import SlimmableSR, check_width
 
@@ -202,7 +208,7 @@ def describe(
         "receptive_field": {
             "radius": round(radius, 4),
             "unit": "pixels of the LR image",
-            "whole_image": sees_whole_image(dense),
+            "whole_image": dense.pools,
         },
         "checkpoint": origin,
         "largest_difference": difference,
@@ -229,11 +235,8 @@ def end_names(made: Path) -> tuple[str | None, str | None]:
     if made.suffix == ".xml":
         return "x", "output"
     if made.suffix == ".mindir":
-        from mindspore.train.mind_ir_pb2 import ModelProto
-
-        model = ModelProto()
-        model.ParseFromString(made.read_bytes())
-        return model.graph.input[0].name, model.graph.output[0].name
+        graph = read_mindir(made).graph
+        return graph.input[0].name, graph.output[0].name
     if made.suffix == ".onnx":
         session = onnx_session(made)
         return session.get_inputs()[0].name, session.get_outputs()[0].name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from csd.errors import InputError
 from csd.export.description import DIGEST, check_digest, description_of, read_description, sha256_of
-from csd.files import read_bytes, whole_file, write_text, writing
+from csd.files import whole_file, write_text, writing
 
 # What the exporter writes for networks of this package; anything else was never tried.
 _KNOWN = {
@@ -39,17 +39,14 @@ def lower_mindir(source: str | Path, target: str | Path) -> None:
         InputError: not a MINDIR, or of a dynamic size, or with an operator not listed here.
         WorkError: the target cannot be written.
     """
-    from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto
+    from mindspore.train.mind_ir_pb2 import AttributeProto
+
+    from csd.export.verify import read_mindir
 
     source, target = Path(source), Path(target)
-    content = read_bytes(source, "a MINDIR")
+    model = read_mindir(source)
     if description_of(source).is_file():
         check_digest(source, read_description(source))
-    model = ModelProto()
-    try:
-        model.ParseFromString(content)
-    except Exception:  # protobuf's DecodeError differs between its versions
-        raise InputError(f"{source} is not a MINDIR file") from None
     if not model.graph.node:
         raise InputError(f"{source} is not a MINDIR file")
     if any(d <= 0 for tensor in model.graph.input[0].tensor for d in tensor.dims):

@@ -41,7 +41,7 @@ def open_file(path: Path) -> Callable[[np.ndarray], np.ndarray]:
             another file, which could be any (ONNX Runtime itself reads none outside the folder).
     """
     if path.suffix == ".mindir":
-        for parameter in _model(path).graph.parameter:
+        for parameter in read_mindir(path).graph.parameter:
             if parameter.external_data.location:
                 raise InputError(
                     f"{path} is refused: it takes '{parameter.name}' from another file, "
@@ -92,14 +92,14 @@ def largest_difference(
 
 def operators(path: Path) -> Counter:
     """How often each operator occurs in a MINDIR, bookkeeping left out."""
-    model = _model(path)
+    model = read_mindir(path)
     kinds = {primitive.name: primitive.op_type for primitive in model.primitives}
     nodes = [*model.graph.node, *(node for f in model.functions for node in f.node)]
     names = (kinds.get(node.op_type.removeprefix("REF::"), node.op_type) for node in nodes)
     return Counter(name for name in names if name not in _BOOKKEEPING)
 
 
-def _model(path: Path):
+def read_mindir(path: Path):
     """A MINDIR as a message; InputError where it is none."""
     # The generated protobuf module is the only reader of MINDIR that MindSpore has in Python.
     from google.protobuf.message import DecodeError
@@ -108,4 +108,4 @@ def _model(path: Path):
     try:
         return ModelProto.FromString(read_bytes(path, "a MINDIR"))
     except DecodeError:
-        raise InputError(f"{path} is no MINDIR file, or a damaged one") from None
+        raise InputError(f"{path} is not a MINDIR file, or a damaged one") from None

@@ -8,7 +8,7 @@ from csd.inference.engines.mindspore import make_runner
 from csd.inference.images import upscale_image
 from csd.inference.opening import open_upscaler, shipped_checkpoint
 from csd.inference.streaming import upscale_to_file
-from csd.inference.tiling import DEFAULT_TILE, count_tiles, run_ensemble, to_uint8, upscale
+from csd.inference.tiling import DEFAULT_TILE, count_tiles, to_uint8, upscale
 from csd.inference.upscaler import Upscaler
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "make_runner",
     "open_upscaler",
     "read_image_file",
-    "run_ensemble",
     "shipped_checkpoint",
     "to_uint8",
     "upscale",

@@ -86,26 +86,6 @@ def open_upscaler(
     return upscaler
 
 
-def network_upscaler(
-    net, widths: Sequence[float] = (1.0,), *, width: float | None = None, **options: Any
-) -> Upscaler:
-    """An Upscaler of a MindSpore network that is at hand; it follows the weights.
-
-    widths: those that were trained; width: None: the narrowest of them. options: other fields of
-    `Upscaler`.
-    """
-    from csd.export.dense import sees_whole_image
-    from csd.inference.engines.mindspore import make_runner
-
-    widths = tuple(sorted(float(value) for value in widths))
-    width = widths[0] if width is None else width
-    at = functools.cache(lambda other: make_runner(net, other))
-    return Upscaler(
-        at(width), net.describe(), net.scale, width, widths,
-        whole_image=sees_whole_image(net), at=at, **options,
-    )  # fmt: skip
-
-
 def _open_checkpoint(path: Path, width: float | None, machine: Machine) -> Upscaler:
     names = machine.order("")
     if names[0] == "mindspore":

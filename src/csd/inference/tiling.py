@@ -61,17 +61,12 @@ def _inverse_dihedral(x: np.ndarray, flip: bool, turns: int) -> np.ndarray:
 _VIEWS = tuple((flip, turns) for flip in (False, True) for turns in range(4))
 
 
-def run_ensemble(run: Runner, x: np.ndarray) -> np.ndarray:
-    """Mean of the runner over the eight flips and rotations of x (the x8 self-ensemble).
-
-    x: float32 (1, 3, H, W) -> float32 (1, 3, scale * H, scale * W); averaged before any rounding
-    (Timofte et al., "Seven ways to improve example-based single image super resolution", 2016).
-    """
-    return _run_views([run] * len(_VIEWS), x)
-
-
 def _run_views(runs: Sequence[Runner], x: np.ndarray) -> np.ndarray:
-    """Mean over the first views of x, each by its own runner."""
+    """Mean over the first views of x, each by its own runner; of all eight the self-ensemble (x8).
+
+    Averaged before any rounding (Timofte et al., "Seven ways to improve example-based single image
+    super resolution", 2016).
+    """
     if len(runs) == 1:
         return runs[0](x)
     total: Any = 0.0

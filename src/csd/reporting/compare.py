@@ -1,12 +1,10 @@
 """Methods side by side: the image, and zoomed crops of bicubic and the networks."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from csd.data.images import write_png
 from csd.inference.images import ImageFile, as_rgb8, upscale_plane
 from csd.inference.tiling import DEFAULT_OVERLAP
 from csd.inference.upscaler import Upscaler
@@ -85,10 +83,3 @@ def compare_image(photo: ImageFile, methods: Sequence[Method], scale: int) -> np
             cell = Image.fromarray(np.ascontiguousarray(crop))
             sheet.paste(cell.resize((_CELL, _CELL), Image.Resampling.NEAREST), (x, y + _LABEL))
     return np.asarray(sheet)
-
-
-def write_comparison(
-    path: str | Path, photo: ImageFile, methods: Sequence[Method], scale: int
-) -> None:
-    """Write `compare_image` as PNG."""
-    write_png(path, compare_image(photo, methods, scale))

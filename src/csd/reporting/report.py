@@ -65,7 +65,7 @@ def _number(cell: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def load_run(folder: str | Path, name: str | None = None) -> ReportRun:
+def load_run(folder: str | Path) -> ReportRun:
     """Read a folder that train.py or eval.py wrote; results may also lie in its folder `eval`.
 
     Raises InputError where the folder has neither curves nor results.
@@ -88,7 +88,7 @@ def load_run(folder: str | Path, name: str | None = None) -> ReportRun:
         )
     config_file = folder / "config.yaml"
     config = read_text(config_file, "a configuration") if config_file.is_file() else ""
-    return ReportRun(name or folder.resolve().name, curves, metrics, config, images)
+    return ReportRun(folder.resolve().name, curves, metrics, config, images)
 
 
 def environment() -> dict[str, str]:

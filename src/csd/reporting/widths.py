@@ -23,17 +23,16 @@ def width_curve(metrics: dict) -> str:
         level = [r["sets"][name]["psnr_y"] for r in metrics["runs"] if r["width"] is None]
         bicubic = [Series("bicubic", [(1.0, psnr)], level=True) for psnr in level[:1]]
         for x_label, cost in (
-            ("milliseconds per image, measured here", lambda r, n=name: _milliseconds(r, n)),
+            (
+                "milliseconds per image, measured here",
+                lambda r, n=name: r["sets"][n].get("ms_per_image", math.nan),
+            ),
             ("parameters", lambda r: r.get("parameters", math.nan)),
         ):
             series = [*_series(runs, name, cost), *bicubic]
             panels.append(Chart(series, name, x_label, "PSNR-Y, dB", log_x=True))
     title = f"{metrics['model']} x{metrics['scale']}: quality, speed and size of its widths"
     return sheet(panels, title)
-
-
-def _milliseconds(run: dict, set_name: str) -> float:
-    return run["sets"][set_name].get("ms_per_image", math.nan)
 
 
 def _series(runs: list[dict], set_name: str, cost) -> list[Series]:

@@ -11,7 +11,8 @@ from mindspore import amp, nn
 
 from csd.checkpoints import read_vgg
 from csd.checkpoints.meta import least_parameters
-from csd.config import model_hyper, plain
+from csd.checkpoints.vgg import IMAGENET_MEAN, IMAGENET_STD
+from csd.config import plain
 from csd.data import CachedPairs
 from csd.errors import InputError
 from csd.losses import (
@@ -32,14 +33,13 @@ from csd.nets import (
 from csd.nets.layers import compile_each
 from csd.ops import precision
 from csd.runtime import Runtime
+from csd.settings import hyper_of
 from csd.training.profile import UNPROFILED
 from csd.training.schedule import learning_rates
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
 from csd.training.teacher import load_teacher
 
 LEAST_CROP = 16  # pixels that VGG halves four times
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 def check_settings(config: EasyDict) -> None:
@@ -88,7 +88,7 @@ def _check_memory(config: EasyDict) -> None:
     Counted are a float32 weight, its gradient and Adam's two moments, and the output of one
     convolution in each block (of one block where they are recomputed).
     """
-    model = {"name": config.model.name, **model_hyper(config)}
+    model = {"name": config.model.name, **hyper_of(config.model)}
     blocks = model.get("n_resblocks", 1) * model.get("n_resgroups", 1)
     kept = 1 if config.runtime.recompute else blocks
     pixels = config.train.batch_size * config.data.lr_patch**2
@@ -136,7 +136,7 @@ def create_network(config: EasyDict, cached: CachedPairs | None = None) -> Slimm
     cached: the training images, by which the teacher's channels are reordered (`train.reorder`); a
     network that a checkpoint is about to fill needs none.
     """
-    net = _new_network(config, model_hyper(config))
+    net = _new_network(config, hyper_of(config.model))
     teacher = config.train.teacher
     if teacher and teacher != "none":
         load_teacher(net, teacher, res_scale=net.hyper.get("res_scale"))
