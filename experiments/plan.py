@@ -105,6 +105,7 @@ def run_config(config: EasyDict, run: Run, teacher: str, folder: Path) -> EasyDi
     )
     made.train.method = "student" if base == "warm" else base
     made.train.teacher = "none" if base == "student" else teacher
+    made.train.reorder &= base != "student"  # random channels have no order to speak of
     made.train.seed = run.seed
     made.optim.warmup = round(made.optim.warmup * run.steps / config.experiment.steps)
     return _of_length(made, run.steps, folder)
@@ -114,7 +115,7 @@ def teacher_config(config: EasyDict, folder: Path) -> EasyDict:
     """The configuration that train.py gets for the teacher."""
     made = EasyDict(plain(config))
     _override(made, config.experiment.teacher)
-    made.train.method, made.train.teacher = "teacher", "none"
+    made.train.method, made.train.teacher, made.train.reorder = "teacher", "none", False
     return _of_length(made, config.experiment.teacher_steps, folder)
 
 

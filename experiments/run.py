@@ -71,6 +71,7 @@ def _check_variants(config: EasyDict) -> None:
         made = plan.run_config(
             config, Run(STEPS, variant, 0, config.experiment.steps), "none", Path()
         )
+        made.train.reorder = False  # the teacher may not be trained yet
         try:
             check_settings(made)
             if made.train.method == "csd" and made.loss.vgg != "random":
