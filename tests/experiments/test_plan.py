@@ -113,6 +113,16 @@ def test_every_variant_is_given_what_it_is(tmp_path):
     )
 
 
+def test_reordered_is_what_starts_from_a_teacher(tmp_path):
+    config = _config(tmp_path, VARIANTS, "--train.reorder=true")
+    made = {
+        run.variant: plan.run_config(config, run, "T.ckpt", tmp_path).train.reorder
+        for run in plan.step_runs(config)
+    }
+    assert made == {"student": False, "warm": True, "csd": True, "csd_k1": True}
+    assert plan.teacher_config(config, tmp_path).train.reorder is False
+
+
 def test_equal_time_stretches_the_schedule(tmp_path):
     config = _config(tmp_path, VARIANTS)
     runs = plan.time_runs(config, {"warm": 120, "csd": 40, "student": 160})

@@ -194,9 +194,7 @@ def test_fifty_steps_train_as_in_float32(level, float32, batches, pairs):
     assert 0.99 < cosine < 1.0
     assert len(updated) == STEPS and np.isfinite(rows[:, :4]).all()
     assert (rows[skips, 4] == -1.0).all()  # each lowers the scale
-    # The scale falls at once. It may end so near to the largest value that a gradient which grows a
-    # little costs one step more, and one only.
-    assert (skips < 10).sum() < 10 and (skips >= 10).sum() <= 1
+    assert (skips < 10).all()
     assert last < first
     assert np.abs(scores - wanted_scores).max() < 0.02
 

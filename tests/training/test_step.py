@@ -95,6 +95,32 @@ def _gradients(step, batch):
 
 
 @pytest.mark.slow
+def test_the_loss_scale_ends_with_headroom(mindspore_cpu):
+    import mindspore as ms
+
+    from csd.training.step import LARGEST_SCALE, create_loss_scaler
+
+    def after(scaler, *finite):
+        values = []
+        for flag in finite:
+            scaler.adjust(ms.Tensor(flag))
+            values.append(float(scaler.scale_value))
+        return values
+
+    scaler = create_loss_scaler("dynamic", "Ascend")
+    top = 2.0**16
+    assert after(scaler, True, False, False, True, True, False, True) == [
+        top, top / 4, top / 16, top / 256, top / 256, top / 1024, top / 16384,
+    ]  # fmt: skip
+    scaler.counter.set_data(ms.Tensor(998, ms.int32))  # of a window of 1000
+    assert after(scaler, True, True, True) == [top / 16384, top / 4096, top / 4096]
+    scaler.counter.set_data(ms.Tensor(999, ms.int32))
+    scaler.scale_value.set_data(ms.Tensor(LARGEST_SCALE, ms.float32))
+    assert after(scaler, True, True) == [LARGEST_SCALE] * 2
+    scaler.scale_value.set_data(ms.Tensor(2.0, ms.float32))
+    assert after(scaler, False, True) == [1.0, 1.0]
+
+
 @pytest.mark.parametrize("scaler", ["none", "1024", "dynamic", "dynamic, select"])
 def test_non_finite_steps_change_nothing(steps, scaler, mindspore_cpu):
     """`select` is the form for accelerators, which puts back instead of branching."""

@@ -13,6 +13,9 @@ from csd.ops.state import copies, keep_where
 # width: they grow with the number of widths. The latter comes without `loss.contrast_weight`.
 LOSSES = ("total", "student", "teacher", "contrast")
 
+LARGEST_SCALE = 2.0**64  # of a loss: its product with the largest gradient is far from infinite
+HEADROOM = 16
+
 
 def _clip(x):
     return ops.minimum(ops.maximum(x, 0.0), 255.0)
@@ -41,6 +44,27 @@ class BicubicUpscale(nn.Cell):
         return ops.reshape(x, (k, c, side, side))
 
 
+class LossScalerWithHeadroom(amp.DynamicLossScaler):
+    """Leaves a factor of `HEADROOM` between the largest scale that one batch allows and the scale.
+
+    A weight's gradient is a sum of signs times features: from batch to batch it differs by ten.
+    `counter` is -1 after an overflow; else it counts the finite steps of a window.
+    """
+
+    def adjust(self, grads_finite):
+        """Set the scale of the next step; `grads_finite`: bool scalar."""
+        scale, ones = self.scale_value, ops.ones_like(self.scale_value)
+        raised = ops.minimum(scale * self.scale_factor, LARGEST_SCALE)
+        raised = ops.select(self.counter == self.scale_window - 1, raised, scale)
+        # The first finite step after an overflow says that the scale fits: take the headroom.
+        fits = ops.select(self.counter < 0, ops.maximum(scale / HEADROOM, ones), raised)
+        lowered = ops.maximum(scale / self.scale_factor, ones)
+        counter = (self.counter + 1) % self.scale_window
+        ops.assign(self.scale_value, ops.select(grads_finite, fits, lowered))
+        ops.assign(self.counter, ops.select(grads_finite, counter, -ops.ones_like(counter)))
+        return True
+
+
 def create_loss_scaler(spec: str | float, device_target: str) -> nn.Cell:
     """`none`, `dynamic`, a number, or `default` (none on the CPU, dynamic elsewhere)."""
     text = str(spec).lower()
@@ -48,7 +72,7 @@ def create_loss_scaler(spec: str | float, device_target: str) -> nn.Cell:
         text = "none" if device_target == "CPU" else "dynamic"
     if text == "dynamic":
         # By 4, not by 2: about half as many steps are lost while it falls.
-        return amp.DynamicLossScaler(scale_value=2.0**16, scale_factor=4, scale_window=1000)
+        return LossScalerWithHeadroom(scale_value=2.0**16, scale_factor=4, scale_window=1000)
     try:
         value = 1.0 if text == "none" else float(text)
     except ValueError:
@@ -131,7 +155,7 @@ class CSDTrainOneStep(nn.Cell):
             before = copies((self.scaler.scale_value,))[0]
             adjusted = self.scaler.adjust(ops.depend(finite, before))
             falls = ops.depend(self.scaler.scale_value, adjusted) < before
-            flag = flag - ops.cast(falls, ms.float32)
+            flag = flag - ops.cast(ops.logical_and(falls, ops.logical_not(finite)), ms.float32)
         if self.branches:
             if finite:
                 losses = ops.depend(losses, self.update(gradients))
