@@ -24,6 +24,7 @@ ALWAYS = {
     ("csd", "edsr", "auto", "dynamic"),
     ("csd", "edsr", "O2", "plain"),
     ("csd", "edsr", "O3", "clipping"),
+    ("joint", "rcan", "O2", "dynamic"),
     ("csd", "edsr", "auto", "cropped"),
     ("csd", "rcan", "auto", "dynamic"),
     ("csd", "carn", "auto", "plain"),

@@ -62,3 +62,24 @@ def test_channels_are_weighed_by_rows_as_by_broadcasting(mindspore_cpu):
     for one, other in zip(*made, strict=True):
         assert np.abs(other).max() > 0
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradient_of_a_channels_factor_is_summed_in_float32(mindspore_cpu):
+    """40000 products of 1 and 4 in float16, whose largest number is 65504."""
+    import mindspore as ms
+    from mindspore import ops
+
+    from csd.ops.channels import ChannelScale
+
+    scale = ChannelScale()
+    scale.by_rows = False
+    x = ms.Tensor(np.ones((1, 2, 200, 200)), ms.float16)
+    factors = ms.Tensor(np.float32([0.5, 2.0]).reshape(1, 2, 1, 1))
+
+    def total(x, factors):
+        return ops.reduce_sum(4.0 * ops.cast(scale(x, factors), ms.float32))
+
+    to_x, to_factors = ops.grad(total, (0, 1))(x, factors)
+    assert (to_x.dtype, to_factors.dtype) == (ms.float16, ms.float32)
+    np.testing.assert_array_equal(to_x.asnumpy()[0, :, 0, 0], [2.0, 8.0])
+    np.testing.assert_array_equal(to_factors.asnumpy().ravel(), [160000.0, 160000.0])

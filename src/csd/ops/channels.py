@@ -39,16 +39,30 @@ class ChannelMean(nn.Cell):
         return mean_of_rows(x) if self.by_rows else ops.mean(x, (2, 3), True)
 
 
+class _Product(nn.Cell):
+    """x * factors. The gradient of the factors is a sum over the image, float32 like every sum."""
+
+    def construct(self, x, factors):
+        return x * ops.cast(factors, x.dtype)
+
+    def bprop(self, x, factors, out, dout):
+        products = ops.cast(dout, ms.float32) * ops.cast(x, ms.float32)
+        gradient = ops.reduce_sum(products, (2, 3))
+        gradient = ops.cast(ops.reshape(gradient, factors.shape), factors.dtype)
+        return dout * ops.cast(factors, dout.dtype), gradient
+
+
 class ChannelScale(nn.Cell):
     """`construct(x, factors)`: (N, C, H, W) times (N, C, 1, 1), in the precision of x."""
 
     def __init__(self):
         super().__init__()
-        self.by_rows = device.is_cpu()
+        self.by_rows, self.product = device.is_cpu(), _Product()
 
     def construct(self, x, factors):
-        factors = ops.cast(factors, x.dtype)
-        return scale_rows(x, factors) if self.by_rows else x * factors
+        if self.by_rows:
+            return scale_rows(x, ops.cast(factors, x.dtype))
+        return self.product(x, factors)
 
 
 def use_plain_forms(root: nn.Cell) -> None:
