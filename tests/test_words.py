@@ -20,7 +20,7 @@ OLD_NAMES = re.compile(
     r"--recipe|\brecipes?:|[\"'`]recipes?[\"'`]|\b(?:lab|experiment)\.recipes|train\.recipe"
     r"|\blab:|[\"'`]lab[\"'`]|--lab\.|\blab is now|\bLab(?: colours|, LogLuv)"
     r"|contrast_weight|[\"'`]contrast[\"'`]|,contrast,|x2_contrast\.yaml|teacher_contrast_total"
-    r"|\bstruct\.pack|\.tell\b|\bstore_true\b|nn\.Cell",
+    r"|[\"']iterations\b|\bstruct\.pack|\.tell\b|\bstore_true\b|nn\.Cell",
     re.I,
 )
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from csd.data.decode import read_image_file
 from csd.data.encode import write_image_file, write_strips
-from csd.data.image_file import ImageFile, make_photo
+from csd.data.image_file import ImageFile, make_image
 from csd.data.metadata import exif_dpi, resized_exif, upright_exif
 from csd.data.tiff_exif import append_directories, read_directory, split_exif, write_directory
 
@@ -121,7 +121,7 @@ def chunks_of(path):
 
 def test_bytes_of_png(tmp_path, small):
     block = exif_data(6)[6:]
-    photo = make_photo(small, orientation=6, exif=b"Exif\0\0" + block, xmp=XMP % 6, dpi=(72, 300))
+    photo = make_image(small, orientation=6, exif=b"Exif\0\0" + block, xmp=XMP % 6, dpi=(72, 300))
     assert write_image_file(tmp_path / "a.png", photo) == []
     found = chunks_of(tmp_path / "a.png")
     kinds = [kind for kind, _ in found]
@@ -160,7 +160,7 @@ def test_a_number_without_room_stays():
 
 @pytest.mark.parametrize("length", range(9, 60, 5))
 def test_damaged_exif_is_left_out_or_kept_whole(tmp_path, small, length):
-    photo = make_photo(small, exif=exif_data(6)[6 : 6 + length])
+    photo = make_image(small, exif=exif_data(6)[6 : 6 + length])
     assert photo.exif is None or len(photo.exif) == length
     for suffix in (".png", ".tif", ".jpg", ".webp"):
         write_image_file(tmp_path / f"a{suffix}", photo)
@@ -202,7 +202,7 @@ def test_tiff_of_other_programs(tmp_path, small):
 
 
 def test_what_a_format_does_not_hold_is_named(tmp_path, small):
-    photo = make_photo(small, exif=exif_data(), xmp=XMP % 1 + b" " * 70000, dpi=(96, 96))
+    photo = make_image(small, exif=exif_data(), xmp=XMP % 1 + b" " * 70000, dpi=(96, 96))
     notes = write_image_file(tmp_path / "a.jpg", photo)
     assert len(notes) == 1 and "XMP" in notes[0] and "--format png" in notes[0]
     notes = write_image_file(tmp_path / "a.ppm", photo)
@@ -212,7 +212,7 @@ def test_what_a_format_does_not_hold_is_named(tmp_path, small):
 
 
 def test_stripped(tmp_path, small):
-    photo = make_photo(small, exif=exif_data(), xmp=XMP % 1, dpi=(96, 96)).stripped()
+    photo = make_image(small, exif=exif_data(), xmp=XMP % 1, dpi=(96, 96)).stripped()
     for suffix in (".png", ".jpg", ".tif", ".webp"):
         write_image_file(tmp_path / f"a{suffix}", photo)
         back = read_image_file(tmp_path / f"a{suffix}")

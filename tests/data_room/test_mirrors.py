@@ -190,5 +190,5 @@ def test_every_benchmark_set_has_a_copy_beside_the_authors_server():
             f"https://huggingface.co/datasets/eugenesiow/{copy}/resolve/main/data/{copy}_HR.tar.gz"
         )
         pattern, target = ITEMS[name].members[-1]
-        folder = ITEMS[name].photos[0].hr
+        folder = ITEMS[name].images[0].hr
         assert re.fullmatch(pattern, f"{copy}_HR/a.png").expand(target) == f"{folder}/a.png"

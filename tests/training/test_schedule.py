@@ -7,10 +7,10 @@ from csd.config import defaults
 from csd.training.schedule import learning_rates
 
 
-def _rates(epochs, iterations, **optim):
+def _rates(epochs, steps_per_epoch, **optim):
     config = defaults().optim
     config.update(lr=1e-4, **optim)
-    return learning_rates(config, epochs, iterations)
+    return learning_rates(config, epochs, steps_per_epoch)
 
 
 def test_paper_schedule():

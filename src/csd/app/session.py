@@ -120,8 +120,8 @@ class Session:
 
     def _upscale(self, path: Path, width: float, progress: Callable | None) -> Answer:
         up, started = self.upscaler.at_width(width), time.monotonic()
-        photo = read_image_file(path)
-        total, done = up.count_tiles(*photo.size), 0
+        image = read_image_file(path)
+        total, done = up.count_tiles(*image.size), 0
 
         def step(tiles: int) -> None:
             nonlocal done
@@ -130,7 +130,7 @@ class Session:
                 progress(done / total)
 
         called = time.monotonic()
-        upscaled = up.upscale_file(photo, step)
+        upscaled = up.upscale_file(image, step)
         network = time.monotonic() - called
         seconds = time.monotonic() - started
         if len(self._results) >= _KEPT_RESULTS:
@@ -138,7 +138,7 @@ class Session:
         self._results.append(Path(tempfile.mkdtemp(dir=self.folder)))
         target = self._results[-1] / f"{_plain(path.stem)}_x{up.scale}.png"
         write_image_file(target, upscaled)
-        (low, across), (high, wide) = photo.size, upscaled.size
+        (low, across), (high, wide) = image.size, upscaled.size
         facts = [
             f"{across} x {low} → {wide} x {high} pixels",
             f"{seconds:.1f} s at width {width:g}",
@@ -146,8 +146,8 @@ class Session:
             f"PNG of {target.stat().st_size / MEGABYTE:.1f} MB",
         ]
         size = _preview_size(upscaled)
-        before, after = _preview(photo, size), _preview(upscaled, size)
-        return Answer(before, after, target, "; ".join([", ".join(facts), *photo.notes]))
+        before, after = _preview(image, size), _preview(upscaled, size)
+        return Answer(before, after, target, "; ".join([", ".join(facts), *image.notes]))
 
 
 def _plain(name: str) -> str:
@@ -155,17 +155,17 @@ def _plain(name: str) -> str:
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:60] or "photo"
 
 
-def _preview_size(photo: ImageFile) -> tuple[int, int]:
+def _preview_size(image: ImageFile) -> tuple[int, int]:
     """(width, height) of what is shown: the image, no side longer than `_PREVIEW_SIDE`."""
-    height, width = photo.size
+    height, width = image.size
     share = min(1.0, _PREVIEW_SIDE / max(height, width))
     return max(1, round(width * share)), max(1, round(height * share))
 
 
-def _preview(photo: ImageFile, size: tuple[int, int]) -> np.ndarray:
+def _preview(image: ImageFile, size: tuple[int, int]) -> np.ndarray:
     """uint8 (H, W, 3) of that size, bicubic, on light grey where the image is transparent."""
-    image = Image.fromarray(as_rgb8(photo))
-    if photo.alpha is not None:
-        behind = Image.new("RGB", image.size, (_BEHIND_ALPHA,) * 3)
-        image = Image.composite(image, behind, Image.fromarray(to_8_bits(photo.alpha)))
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC))
+    shown = Image.fromarray(as_rgb8(image))
+    if image.alpha is not None:
+        behind = Image.new("RGB", shown.size, (_BEHIND_ALPHA,) * 3)
+        shown = Image.composite(shown, behind, Image.fromarray(to_8_bits(image.alpha)))
+    return np.asarray(shown.resize(size, Image.Resampling.BICUBIC))

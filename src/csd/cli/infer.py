@@ -34,11 +34,11 @@ def _read(job, options):
     from csd import inference
 
     started = time.monotonic()
-    photo = inference.read_image_file(job.source)
-    return photo.stripped() if options.strip else photo, time.monotonic() - started
+    image = inference.read_image_file(job.source)
+    return image.stripped() if options.strip else image, time.monotonic() - started
 
 
-def _upscale_one(upscaler, budget, job, image, bar, writer):
+def _upscale_one(upscaler, budget, job, given, bar, writer):
     """Run the network on what `_read` gave.
 
     `budget`, unless None, chooses the width. Returns a function that waits until the file is
@@ -46,25 +46,25 @@ def _upscale_one(upscaler, budget, job, image, bar, writer):
     """
     from csd import inference
 
-    photo, seconds = image
+    image, seconds = given
     started = time.monotonic()
     choice = []
     if budget is not None:
-        upscaler, words = budget.choose(photo.size)
+        upscaler, words = budget.choose(image.size)
         choice = [words]
-    bar.reset(total=upscaler.count_tiles(*photo.size))
-    written = inference.upscale_to_file(upscaler, photo, job.output, writer, bar.update)
+    bar.reset(total=upscaler.count_tiles(*image.size))
+    written = inference.upscale_to_file(upscaler, image, job.output, writer, bar.update)
     ended: list[float] = []
     written.add_done_callback(lambda _: ended.append(time.monotonic()))
     if job.compare:
         from csd.data import write_png
         from csd.reporting import compare_image
 
-        write_png(job.compare, compare_image(photo, _methods(upscaler), upscaler.scale))
+        write_png(job.compare, compare_image(image, _methods(upscaler), upscaler.scale))
 
     def line() -> str:
-        notes = photo.notes + written.result()
-        height, width = photo.size
+        notes = image.notes + written.result()
+        height, width = image.size
         sizes = f"{width}x{height} -> {upscaler.scale * width}x{upscaler.scale * height}"
         return "; ".join([f"{sizes}, {seconds + ended[0] - started:.1f} s", *choice, *notes])
 
@@ -94,13 +94,13 @@ def _results(upscaler, budget, jobs, options):
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         ahead = reader.submit(_read, jobs[0], options)
         for number, job in enumerate(jobs, 1):
-            image = ahead
+            given = ahead
             if number < len(jobs):
                 ahead = reader.submit(_read, jobs[number], options)
             desc = f"{number}/{len(jobs)} {printable(job.source)}"
             with tqdm(desc=desc, unit="tile", leave=False, disable=None) as bar:
                 try:
-                    line = _upscale_one(upscaler, budget, job, image.result(), bar, writer)
+                    line = _upscale_one(upscaler, budget, job, given.result(), bar, writer)
                 except (CSDError, MemoryError) as error:
                     line = error
             if last is not None:

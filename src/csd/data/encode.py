@@ -42,7 +42,7 @@ _SRGB_CHRM = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000,
 _SRGB_CICP = bytes([1, 13, 0, 1])
 
 
-def write_image_file(path: str | Path, photo: ImageFile) -> list[str]:
+def write_image_file(path: str | Path, image: ImageFile) -> list[str]:
     """Write an image in the format of the path's suffix: a temporary name, then renamed.
 
     Returns what the format could not hold, in sentences.
@@ -51,7 +51,7 @@ def write_image_file(path: str | Path, photo: ImageFile) -> list[str]:
         InputError: a suffix that is not written here, or an image too large for its format.
         WorkError: the file cannot be written (no permission, disk full).
     """
-    return write_strips(path, photo, photo.size, [photo.planes()])
+    return write_strips(path, image, image.size, [image.planes()])
 
 
 def write_strips(
@@ -80,13 +80,13 @@ def write_strips(
         return _encode(file, facts, size, strips, suffix)
 
 
-def _unusual_colour(photo: ImageFile) -> str:
+def _unusual_colour(image: ImageFile) -> str:
     """The PNG chunks that make the colours other than sRGB, by name; empty where none does."""
-    chunks = dict(photo.png_colour)
+    chunks = dict(image.png_colour)
     odd: list[bytes]
     if chunks.get(b"cICP", _SRGB_CICP) != _SRGB_CICP:
         odd = [kind for kind in (b"cICP", b"mDCV", b"cLLI") if kind in chunks]
-    elif photo.icc or b"cICP" in chunks or b"sRGB" in chunks:
+    elif image.icc or b"cICP" in chunks or b"sRGB" in chunks:
         odd = []  # those outrank the others
     else:
         gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big") or _SRGB_GAMMA
@@ -95,23 +95,23 @@ def _unusual_colour(photo: ImageFile) -> str:
     return ", ".join(kind.decode() for kind in odd)
 
 
-def _fitting(photo: ImageFile, suffix: str) -> tuple[ImageFile, list[str]]:
+def _fitting(image: ImageFile, suffix: str) -> tuple[ImageFile, list[str]]:
     """What a format other than PNG holds of an image's metadata, and notes of what it does not."""
     kind, holds_alpha, _ = _FORMATS[suffix]
     notes = []
-    if photo.alpha is not None and not holds_alpha:
+    if image.alpha is not None and not holds_alpha:
         notes.append(f"{kind} holds no transparency, which is left out; --format png keeps it")
-        photo = replace(photo, alpha=None)
-    if odd := _unusual_colour(photo):
+        image = replace(image, alpha=None)
+    if odd := _unusual_colour(image):
         notes.append(f"{kind} does not hold the colour chunks {odd}; --format png keeps them")
-    if photo.icc and kind in ("BMP", "PPM"):
+    if image.icc and kind in ("BMP", "PPM"):
         notes.append(f"{kind} holds no colour profile; --format png keeps it")
-    for name, data in (("EXIF", photo.exif), ("XMP", photo.xmp)):
+    for name, data in (("EXIF", image.exif), ("XMP", image.xmp)):
         if len(data or b"") > _LONGEST_METADATA.get(kind, _MAX_METADATA):
             notes.append(f"{kind} does not hold {name} data of its length; --format png keeps it")
             dropped: dict[str, Any] = {name.lower(): None}
-            photo = replace(photo, **dropped)
-    return photo, notes
+            image = replace(image, **dropped)
+    return image, notes
 
 
 def _encode(

@@ -43,7 +43,7 @@ class ImageFile:
         return replace(self, exif=None, xmp=None, dpi=None)
 
 
-def make_photo(
+def make_image(
     planes: np.ndarray,
     *,
     orientation: int = 1,

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from csd.data.formats import NEEDS_HEIF, check_pixels
-from csd.data.image_file import ImageFile, make_photo
+from csd.data.image_file import ImageFile, make_image
 from csd.data.metadata import ORIENTATION, to_dpi, valid_orientation
 from csd.data.opencv import decode_deep
 from csd.data.samples import to_8_bits, to_full_range
@@ -48,7 +48,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _metadata(image: Image.Image) -> dict:
-    """EXIF, XMP and resolution as arguments of `make_photo`."""
+    """EXIF, XMP and resolution as arguments of `make_image`."""
     info, dpi = image.info, image.info.get("dpi")
     if image.format in ("JPEG", "MPO"):  # Pillow invents 72 where the file says nothing
         unit = info.get("jfif_unit", 0) + 1  # inches are 1 in JFIF and 2 in EXIF
@@ -111,7 +111,7 @@ def read_pillow(file: BinaryIO, path: Path, kind: str) -> ImageFile:
         icc = image.info.get("icc_profile")
         planes = planes_of(image, icc)
         facts = {} if kind == "TIFF" else _metadata(image)
-    return make_photo(
+    return make_image(
         planes, orientation=orientation, icc=icc, notes=notes, png_colour=colour, **facts
     )
 
@@ -173,12 +173,12 @@ def read_jpeg2000(file: BinaryIO, path: Path) -> ImageFile:
         facts = _metadata(image)
         if mode.startswith("I;16"):
             image.load()
-            return make_photo(planes_of(image, icc), orientation=orientation, icc=icc, **facts)
+            return make_image(planes_of(image, icc), orientation=orientation, icc=icc, **facts)
     if mode not in ("RGB", "RGBA"):
         raise InputError(f"{path} is JPEG 2000 of 16 bits in {mode}; save it as RGB or as PNG")
     file.seek(0)
     planes = decode_deep(file.read())
-    return make_photo(planes, orientation=orientation, icc=icc, **facts)
+    return make_image(planes, orientation=orientation, icc=icc, **facts)
 
 
 def _open_heif(file: BinaryIO, path: Path):
@@ -203,7 +203,7 @@ def read_heif(file: BinaryIO, path: Path) -> ImageFile:
     notes = [_SEVERAL] if len(heif) > 1 else []
     icc = heif.info.get("icc_profile")
     exif, xmp = heif.info.get("exif"), heif.info.get("xmp")
-    return make_photo(planes, icc=icc, notes=notes, png_colour=_nclx(head), exif=exif, xmp=xmp)
+    return make_image(planes, icc=icc, notes=notes, png_colour=_nclx(head), exif=exif, xmp=xmp)
 
 
 def heif_size(file: BinaryIO, path: Path) -> tuple[int, int]:

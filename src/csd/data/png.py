@@ -17,7 +17,7 @@ import numpy as np
 from PIL import PngImagePlugin
 
 from csd.data.formats import check_pixels
-from csd.data.image_file import ImageFile, make_photo
+from csd.data.image_file import ImageFile, make_image
 from csd.data.metadata import exif_orientation, to_dpi, xmp_orientation
 from csd.data.opencv import decode_deep
 from csd.data.png_writer import SIGNATURE, XMP_KEYWORD, write_chunk
@@ -217,7 +217,7 @@ def read_png(file: BinaryIO, path: Path) -> ImageFile:
     elif parts.colour in (_GREY, _RGB) and b"tRNS" in parts.chunks:
         planes = _with_key(planes, parts)
     stored = parts.chunks.get(b"iCCP", b"").partition(b"\0")[2]
-    return make_photo(
+    return make_image(
         planes,
         orientation=parts.orientation,
         icc=_inflate(stored[1:]),

@@ -7,7 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from csd.data.formats import check_pixels
-from csd.data.image_file import ImageFile, make_photo
+from csd.data.image_file import ImageFile, make_image
 from csd.data.samples import to_full_range, unpack_bits
 
 _MAX_HEADER = 1 << 16
@@ -75,7 +75,7 @@ def read_pnm(file: BinaryIO, path: Path) -> ImageFile:
     file.seek(place)
     values = _raster(file, kind, (height, width, 3 if kind in (3, 6) else 1), top)
     planes = to_full_range(values, top)
-    return make_photo(255 - planes if kind in (1, 4) else planes)  # in a bitmap 1 is black
+    return make_image(255 - planes if kind in (1, 4) else planes)  # in a bitmap 1 is black
 
 
 def pnm_size(file: BinaryIO, path: Path) -> tuple[int, int]:

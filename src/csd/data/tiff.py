@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from csd.data.formats import check_pixels
-from csd.data.image_file import ImageFile, make_photo
+from csd.data.image_file import ImageFile, make_image
 from csd.data.libtiff import expand_with_libtiff
 from csd.data.metadata import to_dpi, valid_orientation
 from csd.data.samples import to_full_range, unpack_bits, unpremultiply
@@ -312,7 +312,7 @@ def _bytes_of(page, code: int) -> bytes | None:
 
 
 def _metadata(file: BinaryIO, page) -> dict:
-    """EXIF, XMP and resolution as arguments of `make_photo`; what is damaged is left out."""
+    """EXIF, XMP and resolution as arguments of `make_image`; what is damaged is left out."""
     facts: dict = {"xmp": _bytes_of(page, 700)}
     with contextlib.suppress(Exception):  # damaged metadata is no damage to the pixels
         sides = [page.tags[code].value for code in (282, 283)]
@@ -348,7 +348,7 @@ def read_tiff(file: BinaryIO, path: Path) -> ImageFile:
             if layout.samples > layout.colours + (layout.alpha is not None):
                 notes.append("channels that are neither colour nor alpha are left out")
         facts = _metadata(file, page)
-        return make_photo(planes, orientation=_orientation(page), icc=icc, notes=notes, **facts)
+        return make_image(planes, orientation=_orientation(page), icc=icc, notes=notes, **facts)
 
 
 def tiff_size(file: BinaryIO, path: Path) -> tuple[int, int]:

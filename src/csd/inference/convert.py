@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from csd.data.image_file import ImageFile, make_photo
+from csd.data.image_file import ImageFile, make_image
 from csd.data.pillow_files import planes_of
 from csd.errors import InputError
 
@@ -17,7 +17,7 @@ def from_array(image: np.ndarray) -> ImageFile:
             "an image must be a uint8 or uint16 array (H, W) or (H, W, C) of 1 to 4 channels, not "
             f"{image.dtype} {image.shape}"
         )
-    return make_photo(image)
+    return make_image(image)
 
 
 def to_array(image: ImageFile, ndim: int) -> np.ndarray:
@@ -33,7 +33,7 @@ def from_pillow(image: Image.Image) -> ImageFile:
     """
     icc = image.info.get("icc_profile")
     try:
-        return make_photo(planes_of(image, icc), icc=icc)
+        return make_image(planes_of(image, icc), icc=icc)
     except ValueError as error:
         raise InputError(f"this image of mode {image.mode} cannot be upscaled: {error}") from None
 

@@ -27,7 +27,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def upscale_image(
-    upscaler: "Upscaler", photo: ImageFile, progress: Callable[[int], None] | None = None
+    upscaler: "Upscaler", image: ImageFile, progress: Callable[[int], None] | None = None
 ) -> ImageFile:
     """Super-resolve an image and everything that belongs to it.
 
@@ -37,34 +37,34 @@ def upscale_image(
     Raises:
         InputError, WorkError: as `upscale`; also for an output above MAX_OUTPUT_PIXELS.
     """
-    height, width = (upscaler.scale * side for side in photo.size)
-    pixels = np.empty((height, width, *photo.pixels.shape[2:]), photo.pixels.dtype)
-    alpha = None if photo.alpha is None else np.empty((height, width), photo.alpha.dtype)
+    height, width = (upscaler.scale * side for side in image.size)
+    pixels = np.empty((height, width, *image.pixels.shape[2:]), image.pixels.dtype)
+    alpha = None if image.alpha is None else np.empty((height, width), image.alpha.dtype)
     top = 0
-    for strip, mask in upscale_strips(upscaler, photo, progress):
+    for strip, mask in upscale_strips(upscaler, image, progress):
         pixels[top : top + len(strip)] = strip
         if alpha is not None:
             alpha[top : top + len(strip)] = mask
         top += len(strip)
-    return replace(photo, pixels=pixels, alpha=alpha)
+    return replace(image, pixels=pixels, alpha=alpha)
 
 
 def upscale_strips(
-    upscaler: "Upscaler", photo: ImageFile, progress: Callable[[int], None] | None = None
+    upscaler: "Upscaler", image: ImageFile, progress: Callable[[int], None] | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """`upscale_image`, a row of tiles at a time: (pixels, alpha or None), from top to bottom.
 
     A strip is computed when it is asked for, so that the output is never held as a whole.
     """
-    (height, width), scale, size = photo.size, upscaler.scale, upscaler.size
+    (height, width), scale, size = image.size, upscaler.scale, upscaler.size
     if height * width * scale**2 > MAX_OUTPUT_PIXELS:
         most = MAX_OUTPUT_PIXELS // scale**2 // 1_000_000
         raise InputError(
             f"{height * width // 1_000_000} megapixels are too many to up-scale by {scale}; "
             f"cut it into images of at most {most}"
         )
-    grey, deep = photo.pixels.ndim == 2, photo.pixels.dtype == np.uint16
-    lr = photo.pixels if photo.alpha is None else fill_transparent(photo.pixels, photo.alpha)
+    grey, deep = image.pixels.ndim == 2, image.pixels.dtype == np.uint16
+    lr = image.pixels if image.alpha is None else fill_transparent(image.pixels, image.alpha)
     lr = lr / np.float32(257) if deep else lr
     lr = np.repeat(lr[:, :, None], 3, axis=2) if grey else lr
     if size:  # an image smaller than the graph's input is mirrored up to it
@@ -83,8 +83,8 @@ def upscale_strips(
         strip = strip[: scale * height - top, : scale * width]
         bottom = top + len(strip)
         mask = None
-        if photo.alpha is not None:
-            mask = upscale_rows(photo.alpha, scale, top // scale, bottom // scale)
+        if image.alpha is not None:
+            mask = upscale_rows(image.alpha, scale, top // scale, bottom // scale)
         yield strip[:, :, 0] if grey else strip, mask
         top = bottom
         if top == scale * height:
@@ -141,7 +141,7 @@ def upscale_rows(plane: np.ndarray, scale: int, top: int, bottom: int) -> np.nda
     return wide[scale * (top - first) : scale * (bottom - first)]
 
 
-def as_rgb8(photo: ImageFile) -> np.ndarray:
+def as_rgb8(image: ImageFile) -> np.ndarray:
     """The pixels as uint8 (H, W, 3); alpha is left out, what it hides is filled."""
-    pixels = photo.pixels
-    return to_rgb8(pixels if photo.alpha is None else fill_transparent(pixels, photo.alpha))
+    pixels = image.pixels
+    return to_rgb8(pixels if image.alpha is None else fill_transparent(pixels, image.alpha))

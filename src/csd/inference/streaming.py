@@ -28,7 +28,7 @@ class _Stopped(Exception):
 
 def upscale_to_file(
     upscaler: "Upscaler",
-    photo: ImageFile,
+    image: ImageFile,
     path: str | Path,
     writer: ThreadPoolExecutor,
     progress: Callable[[int], None] | None = None,
@@ -49,12 +49,12 @@ def upscale_to_file(
         InputError, WorkError: as `upscale_image`, and those of the writing where they come while
             the network still runs. No file is left.
     """
-    size = photo.size[0] * upscaler.scale, photo.size[1] * upscaler.scale
+    size = image.size[0] * upscaler.scale, image.size[1] * upscaler.scale
     strips = (
         pixels if alpha is None else np.dstack([pixels, alpha])
-        for pixels, alpha in upscale_strips(upscaler, photo, progress)
+        for pixels, alpha in upscale_strips(upscaler, image, progress)
     )
-    return _hand_over(strips, lambda given: write_strips(path, photo, size, given), writer)
+    return _hand_over(strips, lambda given: write_strips(path, image, size, given), writer)
 
 
 def _hand_over(

@@ -91,10 +91,10 @@ class Upscaler:
         return to_pillow(self.upscale_file(read_image_file(image)))
 
     def upscale_file(
-        self, photo: ImageFile, progress: Callable[[int], None] | None = None
+        self, image: ImageFile, progress: Callable[[int], None] | None = None
     ) -> ImageFile:
         """`upscale_image` by this network; `progress` is called with 1 after every tile."""
-        return upscale_image(self, photo, progress)
+        return upscale_image(self, image, progress)
 
     def tile_for(self, height: int, width: int) -> tuple[tuple[int, int], int]:
         """((height, width) of the tiles, overlap) for an LR image, all in pixels.

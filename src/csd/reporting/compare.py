@@ -48,7 +48,7 @@ def _crops(image: np.ndarray, window: tuple, methods: Sequence[Method], scale: i
     return [w[y : y + n, x : x + n] for w in wide]
 
 
-def compare_image(photo: ImageFile, methods: Sequence[Method], scale: int) -> np.ndarray:
+def compare_image(image: ImageFile, methods: Sequence[Method], scale: int) -> np.ndarray:
     """The image with its most detailed places framed, and below, a row of crops for each place.
 
     uint8 (H, W, 3). A row has bicubic first and then a crop of each method.
@@ -56,13 +56,13 @@ def compare_image(photo: ImageFile, methods: Sequence[Method], scale: int) -> np
     methods: (label, upscaler). Only the crops are run, so that the largest network costs little on
     the largest image.
     """
-    image = as_rgb8(photo)
-    windows = _windows(image)
+    rgb = as_rgb8(image)
+    windows = _windows(rgb)
     labels = ["bicubic", *(label for label, _ in methods)]
     width = len(labels) * (_CELL + _GAP) + _GAP
-    factor = min((width - 2 * _GAP) / image.shape[1], 480 / image.shape[0])
-    whole = Image.fromarray(image).resize(
-        (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor))),
+    factor = min((width - 2 * _GAP) / rgb.shape[1], 480 / rgb.shape[0])
+    whole = Image.fromarray(rgb).resize(
+        (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor))),
         Image.Resampling.LANCZOS if factor < 1 else Image.Resampling.BICUBIC,
     )
     head = whole.height + 2 * _GAP
@@ -77,7 +77,7 @@ def compare_image(photo: ImageFile, methods: Sequence[Method], scale: int) -> np
         draw.rectangle(frame, outline=_FRAME, width=2)
         draw.text((x0 + 4, y0 + 2), str(row + 1), fill=_FRAME, font=font)
         y = head + row * (_CELL + _LABEL + _GAP)
-        for column, crop in enumerate(_crops(image, window, methods, scale)):
+        for column, crop in enumerate(_crops(rgb, window, methods, scale)):
             x = _GAP + column * (_CELL + _GAP)
             draw.text((x, y + 2), f"{row + 1}: {labels[column]}", fill=_INK, font=font)
             cell = Image.fromarray(np.ascontiguousarray(crop))

@@ -8,8 +8,8 @@ from csd.errors import InputError
 MAX_TABLE = 20_000_000  # the table is part of the optimizer: 80 MB
 
 
-def learning_rates(optim: EasyDict, epochs: int, iterations: int) -> np.ndarray:
-    """The learning rate of every step, float32 (epochs * iterations,).
+def learning_rates(optim: EasyDict, epochs: int, steps_per_epoch: int) -> np.ndarray:
+    """The learning rate of every step, float32 (epochs * steps_per_epoch,).
 
     `step`: lr * decay_factor^(epoch // decay_epochs), the paper's. `cosine`: from lr to min_lr.
     `constant`: lr, which takes no memory. A warm-up multiplies the first steps by 1/n, 2/n, ... 1.
@@ -17,16 +17,16 @@ def learning_rates(optim: EasyDict, epochs: int, iterations: int) -> np.ndarray:
     Raises InputError for a table of more than MAX_TABLE steps.
     """
     if optim.schedule == "constant" and not optim.warmup:
-        return np.broadcast_to(np.float32(optim.lr), epochs * iterations)
-    if epochs * iterations > MAX_TABLE:
+        return np.broadcast_to(np.float32(optim.lr), epochs * steps_per_epoch)
+    if epochs * steps_per_epoch > MAX_TABLE:
         raise InputError(
-            f"train.epochs x train.steps_per_epoch is {epochs * iterations} steps, at most "
+            f"train.epochs x train.steps_per_epoch is {epochs * steps_per_epoch} steps, at most "
             f"{MAX_TABLE} can have learning rates of their own; use optim.schedule=constant "
             "without optim.warmup, or fewer steps"
         )
-    steps = np.arange(epochs * iterations)
+    steps = np.arange(epochs * steps_per_epoch)
     if optim.schedule == "step":
-        rates = optim.lr * optim.decay_factor ** (steps // iterations // optim.decay_epochs)
+        rates = optim.lr * optim.decay_factor ** (steps // steps_per_epoch // optim.decay_epochs)
     elif optim.schedule == "cosine":
         phase = steps / max(1, len(steps))
         rates = optim.min_lr + (optim.lr - optim.min_lr) * (1 + np.cos(np.pi * phase)) / 2

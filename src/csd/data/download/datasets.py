@@ -51,7 +51,7 @@ class Item:
 
     archives: tuple[Archive, ...]
     members: tuple[tuple[str, str], ...] = ()
-    photos: tuple[ImageFolder, ...] = ()
+    images: tuple[ImageFolder, ...] = ()
     mirrors: tuple[tuple[Archive, ...], ...] = ()
 
 
@@ -153,11 +153,11 @@ def download(
         note(f"{target}: ready")
         return set()
     kept: set[Path] = set()
-    if not all(len(_images(folder / photos.hr)) >= photos.count for photos in item.photos):
+    if not all(len(_images(folder / part.hr)) >= part.count for part in item.images):
         kept = _bring_any(sources, folder, item, wait)
-    for photos in item.photos:
+    for part in item.images:
         for scale in scales:
-            _make_lr(folder / photos.hr, folder / photos.lr, scale)
+            _make_lr(folder / part.hr, folder / part.lr, scale)
     note(f"{name}: ready in {folder}")
     return kept
 
@@ -200,8 +200,8 @@ def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, wait: floa
         with temporary_folder(download_folder) as staged:
             for archive in archives:
                 _bring(archive, folder, staged, item.members, wait)
-            for photos in item.photos:
-                _verify_images(staged, photos, archives)
+            for part in item.images:
+                _verify_images(staged, part, archives)
             for file in [path for path in staged.rglob("*") if path.is_file()]:
                 target = folder / file.relative_to(staged)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -212,11 +212,11 @@ def _bring_all(archives: Sequence[Archive], folder: Path, item: Item, wait: floa
         raise
     except OSError as error:
         raise WorkError(f"cannot write {folder}: {error.strerror or error}") from error
-    note(f"{', '.join(photos.hr for photos in item.photos)}: from {archives[0].url}")
+    note(f"{', '.join(part.hr for part in item.images)}: from {archives[0].url}")
     return kept
 
 
-def _verify_images(staged: Path, photos: ImageFolder, archives: Sequence[Archive]) -> None:
+def _verify_images(staged: Path, part: ImageFolder, archives: Sequence[Archive]) -> None:
     """Count the HR images and look at their sizes.
 
     Raises:
@@ -225,24 +225,24 @@ def _verify_images(staged: Path, photos: ImageFolder, archives: Sequence[Archive
     from csd.data import image_size
 
     urls = ", ".join(archive.url for archive in archives)
-    images = _images(staged / photos.hr)
-    if len(images) != photos.count:
+    images = _images(staged / part.hr)
+    if len(images) != part.count:
         raise WorkError(
-            f"{photos.hr} has {len(images)} images, expected {photos.count}: {urls} did not bring"
+            f"{part.hr} has {len(images)} images, expected {part.count}: {urls} did not bring"
             " them; start again to fetch anew"
         )
-    least, most = photos.sides
+    least, most = part.sides
     for image in images:
         try:
             height, width = image_size(image)
         except InputError as error:
             raise WorkError(
-                f"{photos.hr}/{image.name} of {urls} cannot be read as an image; start again to"
+                f"{part.hr}/{image.name} of {urls} cannot be read as an image; start again to"
                 " fetch it anew"
             ) from error
         if min(height, width) < least or max(height, width) > most:
             raise WorkError(
-                f"{photos.hr}/{image.name} of {urls} measures {width}x{height}, expected sides of"
+                f"{part.hr}/{image.name} of {urls} measures {width}x{height}, expected sides of"
                 f" {least} to {most} pixels: it is another data set"
             )
 
