@@ -139,9 +139,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "checkpoint of the teacher to start from, or none; csd and joint need it",
             (TRAIN, EXPERIMENT),
         ),
-        "reorder": Key(
-            False, boolean, "sort or rotate the teacher's channels: small widths start far better"
-        ),
+        "reorder": Key(False, boolean, "sort or rotate the teacher's channels, the best first"),
         "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
         "batch_size": Key(16, _few, "image pairs per step and device"),
         "epochs": Key(400, _count, "epochs"),
@@ -151,12 +149,8 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "save_every": Key(0, _natural, "steps between checkpoints; 0: at the end of each epoch"),
         "keep": Key(3, _count, "checkpoints kept beside best.ckpt"),
         "log_every": Key(10, _count, "steps between rows of metrics.csv"),
-        "resume": Key(
-            False, boolean, "resume from the newest good checkpoint of the output folder", (TRAIN,)
-        ),
-        "allow_changed": Key(
-            False, boolean, "resume although the configuration has changed", (TRAIN,)
-        ),
+        "resume": Key(False, boolean, "resume from the newest good checkpoint", (TRAIN,)),
+        "allow_changed": Key(False, boolean, "resume although the config has changed", (TRAIN,)),
     },
     "optim": {
         "name": Key("adam", choice("adam", "sgd"), "adam or sgd"),
@@ -172,9 +166,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
         "clip_norm": Key(0.0, _positive, "largest gradient norm; 0: no clipping"),
     },
     "loss": {
-        "vgg": Key(
-            "", text, "weights of the VGG encoder: a file, hed, or random", (TRAIN, EXPERIMENT)
-        ),
+        "vgg": Key("", text, "VGG weights: a file, hed, or random", (TRAIN, EXPERIMENT)),
         "vgg_arch": Key("vgg19", choice("vgg16", "vgg19"), "of random weights: vgg16 or vgg19"),
         "vgg_input": Key(
             "auto",
@@ -192,9 +184,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             _natural,
             "side in HR pixels of a random square that the contrastive loss sees; 0: everything",
         ),
-        "every": Key(
-            1, _count, "steps from one with the contrastive loss to the next; 1: in every step"
-        ),
+        "every": Key(1, _count, "steps from one with the contrastive loss to the next"),
         "contrast_weight": Key(200.0, _positive, "weight of the contrastive loss"),
         "teacher_weight": Key(1.0, _positive, "weight of the teacher's L1"),
         "width_weights": Key(
@@ -223,9 +213,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "mixed precision; default: O0 on CPU, auto elsewhere",
         ),
         "loss_scale": Key(
-            "default",
-            text,
-            "none, dynamic or a number; default: none on CPU, dynamic elsewhere",
+            "default", text, "none, dynamic or a number; default: none on CPU, dynamic elsewhere"
         ),
         "data_sink": Key(
             "default",
@@ -248,12 +236,8 @@ SCHEMA: dict[str, dict[str, Key]] = {
             choice("default", *PRECISION_MODES),
             "of Ascend's operators; default: must_keep_origin_dtype on 910A, else MindSpore's own",
         ),
-        "recompute": Key(
-            False, boolean, "compute the network's blocks twice instead of keeping what is inside"
-        ),
-        "profile_steps": Key(
-            0, _natural, "steps, behind the first ten, that MindSpore's profiler looks at"
-        ),
+        "recompute": Key(False, boolean, "recompute the inside of blocks instead of keeping it"),
+        "profile_steps": Key(0, _natural, "steps to profile, behind the first ten"),
     },
     "eval": {
         "ckpt": Key("", text, "checkpoint, or exported .mindir, .onnx or .xml", (EVAL,)),
@@ -282,9 +266,7 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "float32", choice("float32", "int8"), "float32, or int8 (a CPU or Ascend)", (EXPORT,)
         ),
         "calibration": Key("", text, "int8: folder of HR images, 16 at least", (EXPORT,)),
-        "max_drop": Key(
-            0.1, number(float, 0.0), "int8: largest loss against float32, dB of PSNR-Y", (EXPORT,)
-        ),
+        "max_drop": Key(0.1, number(float, 0.0), "int8: largest loss, dB of PSNR-Y", (EXPORT,)),
     },
     "infer": {
         "ckpt": Key(
@@ -338,12 +320,8 @@ SCHEMA: dict[str, dict[str, Key]] = {
             ["Set5"], list_of(text), "benchmark sets, names or folders: A,B", (EXPERIMENT,)
         ),
         "benchmark_dir": Key("data", text, "folder of the benchmark sets", (EXPERIMENT,)),
-        "jobs": Key(
-            1, _count, "runs at once, each with its share of the processors", (EXPERIMENT,)
-        ),
-        "smoke": Key(
-            False, boolean, "seconds instead of hours: tiny network, few steps", (EXPERIMENT,)
-        ),
+        "jobs": Key(1, _count, "runs at once, which share the processors", (EXPERIMENT,)),
+        "smoke": Key(False, boolean, "a tiny network and few steps: seconds", (EXPERIMENT,)),
     },
 }
 
