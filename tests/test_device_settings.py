@@ -74,6 +74,29 @@ def test_gpu_and_cpu(configured):
     assert configured("CPU", jit_level="O1")[2:] == [{"jit_config": {"jit_level": "O1"}}]
 
 
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [(SimpleNamespace(total_memory=64 << 30), 64 << 30), (SimpleNamespace(total_memory=0), 0),
+     (None, 0), (RuntimeError("no driver"), 0), (ValueError("no plug-in"), 0)],
+)  # fmt: skip
+def test_memory_of_a_device(answer, found, monkeypatch, mindspore_cpu):
+    from mindspore import hal
+
+    def properties(index, target):
+        assert (index, target) == (0, "GPU")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(hal, "get_device_properties", properties)
+    assert runtime.device_memory("GPU") == found
+    assert runtime.device_memory("CPU") == runtime.machine_memory() > 0
+
+
+def test_memory_of_a_device_that_is_not_there(mindspore_cpu):
+    assert runtime.device_memory("Ascend") == runtime.device_memory("GPU") == 0
+
+
 def test_a_chip_without_a_name(mindspore_cpu):
     """The framework raises where there is no such device; nothing is set for it then."""
     assert runtime.chip_name() == ""

@@ -248,6 +248,26 @@ def chip_name() -> str:
         return ""
 
 
+def machine_memory() -> int:
+    """Bytes of this machine's memory."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def device_memory(target: str) -> int:
+    """Bytes of the memory of the device in use, the machine's for the CPU; 0: not known.
+
+    The driver of a GPU is asked for them. That of Ascend answers 0 as long as nothing has run.
+    """
+    if target == "CPU":
+        return machine_memory()
+    import mindspore as ms
+
+    try:
+        return int(ms.hal.get_device_properties(ms.get_context("device_id"), target).total_memory)
+    except (RuntimeError, ValueError, AttributeError):
+        return 0
+
+
 def check_device_keys(target: str, jit_level: str, precision_mode: str) -> None:
     """Raise InputError for settings that the device does not have."""
     if target == "Ascend":

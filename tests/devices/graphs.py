@@ -23,9 +23,11 @@ def create_step(method: str, backbone: str, level: str, option: str = "plain"):
     """The training step of a tiny network, with the branches of the device that is pretended."""
     from mindspore import nn
 
+    from csd.config import defaults
     from csd.losses import CSDObjective, ReconstructionObjective
     from csd.nets import VGGEncoder, create_model
     from csd.ops import precision
+    from csd.training.schedule import LearningRate
     from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
 
     net = create_model(backbone, scale=SCALE, **BACKBONES[backbone])
@@ -37,9 +39,11 @@ def create_step(method: str, backbone: str, level: str, option: str = "plain"):
         students = 0.5 if method == "joint" else ()
         objective = ReconstructionObjective(net, student_width=students)
     precision.set_level(objective, level)
+    optim = defaults().optim
+    optim.update(schedule="step" if method == "csd" else "cosine", warmup=500)
     step = CSDTrainOneStep(
         objective,
-        nn.Adam(net.trainable_params(), 1e-4),
+        nn.Adam(net.trainable_params(), LearningRate(optim, 400, 1000)),
         upscale=BicubicUpscale(PATCH, SCALE) if method == "csd" else None,
         loss_scaler=create_loss_scaler("dynamic" if option == "dynamic" else "none", "CPU"),
         clip_norm=1.0 if option == "clipping" else 0.0,

@@ -4,7 +4,6 @@ import pytest
 
 from csd.config import load_config, read_yaml
 from csd.errors import InputError
-from csd.training.schedule import learning_rates
 
 BOMB = "a: &a {x: 1, y: 2, z: 3}\n" + "".join(
     f"{chr(98 + i)}: &{chr(98 + i)} {{p: *{chr(97 + i)}, q: *{chr(97 + i)}, r: *{chr(97 + i)}}}\n"
@@ -116,14 +115,14 @@ def settings(*arguments):
     return load_config("train", ["--method=teacher", "--teacher=none", *arguments])
 
 
-def test_five_hundred_million_steps_take_no_table():
-    optim = settings("--optim.schedule=constant").optim
-    rates = learning_rates(optim, 500_000, 1000)
-    assert len(rates) == 500_000_000 and rates.strides == (0,)
-    assert rates[0] == rates[-1] == pytest.approx(1e-4)
-    for schedule in ("step", "cosine"):
-        with pytest.raises(InputError, match="500000000 steps, at most 20000000"):
-            learning_rates(settings(f"--optim.schedule={schedule}").optim, 500_000, 1000)
+@pytest.mark.parametrize("schedule", ["step", "cosine", "constant"])
+def test_as_many_steps_as_the_counter_holds(schedule):
+    from csd.training.build import check_settings
+
+    call = [f"--optim.schedule={schedule}", "--optim.warmup=500", "--train.epochs=2147483"]
+    check_settings(settings(*call, "--train.steps_per_epoch=1000"))
+    with pytest.raises(InputError, match="is 2149630483 steps and the optimizer counts to 2147483"):
+        check_settings(settings(*call, "--train.steps_per_epoch=1001"))
 
 
 @pytest.mark.parametrize(
@@ -140,6 +139,50 @@ def test_sizes_that_cannot_fit_are_refused(sizes):
     with pytest.raises(InputError, match="a training step needs more than"):
         check_settings(config)
     check_settings(settings("--model.n_feats=256", "--model.n_resblocks=32"))
+
+
+@pytest.mark.parametrize("device", ["Ascend", "GPU"])
+def test_sizes_for_a_device(device, monkeypatch):
+    """Its weights are made in the machine's memory; a step may need more than the machine has."""
+    from csd.training import build
+
+    monkeypatch.setattr(build, "machine_memory", lambda: 1 << 30)
+    target = f"--device_target={device}"
+    large = settings(target, "--model.n_feats=4096", "--model.n_resblocks=1")
+    with pytest.raises(
+        InputError, match=r"the weights need more than 1 GiB and this machine has 1"
+    ):
+        build.check_settings(large)
+    # 32 blocks x 256 features x 16 images of 512^2 in float16: 64 GiB, and weights of 0.14 GiB.
+    config = settings(target, "--model.n_feats=256", "--model.n_resblocks=32",
+                      "--data.lr_patch=512")  # fmt: skip
+    build.check_settings(config)
+    for memory in (0, 65 << 30):
+        build.check_memory(config, memory)
+    with pytest.raises(InputError, match="a training step needs more than 65 GiB and the device h"):
+        build.check_memory(config, 32 << 30)
+    config.runtime.recompute = True
+    build.check_memory(config, 32 << 30)
+
+
+def test_the_device_is_asked_before_anything_is_made(monkeypatch, tmp_path, mindspore_cpu):
+    import contextlib
+
+    import cv2
+    import numpy as np
+
+    from csd import runtime
+    from csd.training import run
+
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
+    monkeypatch.setattr(runtime, "device_memory", lambda target: 1 << 20)
+    for maker in ("open_store", "create_network"):
+        monkeypatch.setattr(run, maker, lambda *given, **named: pytest.fail("made"))
+    config = settings(f"--data_dir={tmp_path}", f"--output_dir={tmp_path / 'run'}",
+                      "--train.validate_every=0", "--device_target=CPU")  # fmt: skip
+    with contextlib.ExitStack() as held, pytest.raises(InputError, match="and this machine has 0"):
+        run.build_run(config, held)
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "0", "-1", "1e300"])

@@ -60,6 +60,17 @@ def test_a_sparse_contrastive_loss_resumes_in_step(settings, run, tmp_path):
 
 
 @pytest.mark.slow
+def test_steps_of_several_datasets_are_those_of_one(settings, run, tmp_path, monkeypatch):
+    """As a run of more steps than one dataset has: here of five, five and two."""
+    argv = settings("--data.lr_patch=16", "--loss.crop=16", method="csd")
+    whole = run([*argv, f"--output_dir={tmp_path / 'whole'}"])
+    monkeypatch.setattr("csd.training.run.AT_ONCE", 5)
+    parts = run(argv)
+    assert len(_losses(whole)) == 12 and _losses(parts) == _losses(whole)
+    _assert_same_end(whole, parts)
+
+
+@pytest.mark.slow
 def test_what_a_resumed_run_says_and_refuses(settings, run, tmp_path, capfd, caplog):
     """One run: resumed where there is nothing, changed, damaged, diverging, finished."""
     argv = settings("--train.save_every=2")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from csd.training.build import create_step
-    from csd.training.schedule import learning_rates
+    from csd.training.schedule import LearningRate
     from csd.training.step import CSDTrainOneStep
     from csd.training.trainer import train
 
-__all__ = ["CSDTrainOneStep", "create_step", "learning_rates", "train"]
+__all__ = ["CSDTrainOneStep", "LearningRate", "create_step", "train"]
 
 _MODULES = {
     "CSDTrainOneStep": "step",
     "create_step": "build",
-    "learning_rates": "schedule",
+    "LearningRate": "schedule",
     "train": "trainer",
 }
 

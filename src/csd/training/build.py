@@ -1,6 +1,5 @@
 """From a configuration to a network, an objective and a training step."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -32,13 +31,14 @@ from csd.nets import (
 )
 from csd.nets.layers import compile_each
 from csd.ops import precision
-from csd.runtime import Runtime
+from csd.runtime import Runtime, choose_without_mindspore, machine_memory
 from csd.settings import hyper_of
 from csd.training.profile import UNPROFILED
-from csd.training.schedule import learning_rates
+from csd.training.schedule import LearningRate
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
 from csd.training.teacher import load_teacher
 
+MOST_STEPS = 2**31 - 1  # of an int32 counter
 LEAST_CROP = 16  # pixels that VGG halves four times
 
 
@@ -82,34 +82,50 @@ def check_settings(config: EasyDict) -> None:
         )
 
 
-def _check_memory(config: EasyDict) -> None:
-    """InputError where even a lower limit of a step's memory is above that of this machine.
+def check_memory(config: EasyDict, have: int) -> None:
+    """InputError where even a lower limit of what a run needs is above what there is.
 
-    Counted are a float32 weight, its gradient and Adam's two moments, and the output of one
-    convolution in each block (of one block where they are recomputed).
+    The weights, float32, are made in this machine's memory whatever the device is. A step also
+    needs their gradients, Adam's two moments, and the output of one convolution in each block (of
+    one block where they are recomputed), on a device in float16.
+
+    Args:
+        have: bytes of the device's memory, which is the machine's for the CPU; 0: not known.
     """
     model = {"name": config.model.name, **hyper_of(config.model)}
+    # Every backbone has n_feats; one that calls them something else is not checked here.
+    weights, features = 4 * least_parameters(model), model.get("n_feats", 1)
     blocks = model.get("n_resblocks", 1) * model.get("n_resgroups", 1)
     kept = 1 if config.runtime.recompute else blocks
     pixels = config.train.batch_size * config.data.lr_patch**2
-    # Every backbone has n_feats; one that calls them something else is not checked here.
-    need = 16 * least_parameters(model) + 4 * pixels * kept * model.get("n_feats", 1)
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if need > have and config.runtime.device_target in ("auto", "CPU"):
+    on_cpu = choose_without_mindspore(config.runtime.device_target)
+    step = 4 * weights + (4 if on_cpu else 2) * pixels * kept * features
+    _fit("a training step needs", step, "this machine" if on_cpu else "the device", have)
+    _fit("the weights need", weights, "this machine", machine_memory())
+
+
+def _fit(what: str, need: int, where: str, have: int) -> None:
+    if need > have > 0:
         raise InputError(
-            f"a training step needs more than {need / 2**30:.0f} GiB and this machine has "
-            f"{have / 2**30:.0f}: lower train.batch_size, data.lr_patch or the model's sizes"
+            f"{what} more than {need / 2**30:.0f} GiB and {where} has {have / 2**30:.0f}: lower "
+            "train.batch_size, data.lr_patch or the model's sizes"
         )
 
 
 def _check_runtime(config: EasyDict) -> None:
     runtime, train = config.runtime, config.train
-    _check_memory(config)
-    learning_rates(config.optim, train.epochs, train.steps_per_epoch)  # refuses too many steps
-    if runtime.profile_steps and train.epochs * train.steps_per_epoch <= UNPROFILED:
+    on_cpu = choose_without_mindspore(runtime.device_target)
+    check_memory(config, machine_memory() if on_cpu else 0)  # the rest once the device is there
+    steps = train.epochs * train.steps_per_epoch
+    if steps > MOST_STEPS:
         raise InputError(
-            f"runtime.profile_steps begins behind {UNPROFILED} steps and the run has "
-            f"{train.epochs * train.steps_per_epoch}; raise train.steps_per_epoch"
+            f"train.epochs x train.steps_per_epoch is {steps} steps and the optimizer counts to "
+            f"{MOST_STEPS}; lower one of them"
+        )
+    if runtime.profile_steps and steps <= UNPROFILED:
+        raise InputError(
+            f"runtime.profile_steps begins behind {UNPROFILED} steps and the run has {steps}; "
+            "raise train.steps_per_epoch"
         )
     if runtime.jit_level == "O2" and train.validate_every:
         raise InputError(
@@ -215,12 +231,9 @@ def create_objective(config: EasyDict, net: SlimmableSR) -> nn.Cell:
 
 
 def create_optimizer(config: EasyDict, net: SlimmableSR) -> nn.Optimizer:
-    """Adam or SGD over the trainable weights, with the whole schedule inside."""
+    """Adam or SGD over the trainable weights, with the schedule inside."""
     optim, train = config.optim, config.train
-    rates = learning_rates(optim, train.epochs, train.steps_per_epoch)
-    # A plain number where the rate never changes: no table to look up in the graph.
-    same = rates.strides == (0,) or np.all(rates == rates[0])
-    rate = float(rates[0]) if same else rates.tolist()
+    rate = LearningRate(optim, train.epochs, train.steps_per_epoch)
     weights = net.trainable_params()
     if optim.name == "sgd":
         return nn.SGD(weights, learning_rate=rate)
@@ -274,7 +287,7 @@ def step_state(step: CSDTrainOneStep) -> dict[str, ms.Parameter]:
     state = {
         f"optimizer.{name}": parameter
         for name, parameter in step.optimizer.parameters_and_names()
-        if id(parameter) not in weights and "learning_rate" not in name  # it is configuration
+        if id(parameter) not in weights
     }
     if isinstance(step.scaler, amp.DynamicLossScaler):
         state["loss_scale.value"] = step.scaler.scale_value

@@ -7,7 +7,7 @@ import numpy as np
 from csd.config import save_yaml
 from csd.training.log import RunLog, progress_bar, val_column
 from csd.training.run import Run
-from csd.training.schedule import learning_rates
+from csd.training.schedule import learning_rate
 from csd.training.step import LOSSES
 
 
@@ -20,7 +20,6 @@ class RunReport:
     def __init__(self, run: Run):
         self._run = run
         train = run.config.train
-        self._rates = learning_rates(run.config.optim, train.epochs, train.steps_per_epoch)
         self._log = None
         if run.main:
             save_yaml(run.config, run.folder / "config.yaml")
@@ -71,7 +70,7 @@ class RunReport:
         } if len(good) else {}  # fmt: skip
         images = len(rows) * self._run.config.train.batch_size * self._run.device.ranks
         per_second = images / max(seconds, 1e-9)
-        rate = float(self._rates[self._run.progress.step - 1])
+        rate = learning_rate(self._run.step.optimizer)
         self._row({"lr": rate, **losses, "images_per_second": round(per_second, 2)})
         shown = {name: f"{value:.3f}" for name, value in losses.items() if value}
         self._bar.set_postfix({**shown, "img/s": f"{per_second:.1f}"}, refresh=False)

@@ -13,6 +13,7 @@ from csd.data import Batches, CachedPairs, cache_pairs, find_pairs, train_datase
 from csd.errors import InputError
 from csd.nets import SlimmableSR
 from csd.training.build import (
+    check_memory,
     check_settings,
     create_network,
     create_step,
@@ -24,6 +25,8 @@ from csd.training.folder import Progress, load_progress, newest_good, prepare_fo
 from csd.training.profile import UNPROFILED, profiled
 from csd.training.step import CSDTrainOneStep
 from csd.training.validation import Validation
+
+AT_ONCE = 10_000_000  # steps of one dataset, which keeps a list of them: 160 MB
 
 
 @dataclass
@@ -84,6 +87,7 @@ def build_run(config: EasyDict, held: contextlib.ExitStack) -> Run:
         precision_mode=config.runtime.precision_mode,
     )
     config.runtime.device_target = device.device_target  # what `auto` was
+    check_memory(config, rt.device_memory(device.device_target))
     main = device.rank == 0
     if config.runtime.distributed and main:
         held.enter_context(prepare_folder(config))
@@ -158,11 +162,17 @@ def step_outputs(run: Run) -> Iterator[ms.Tensor]:
 
 
 def _steps(run: Run) -> Iterator[ms.Tensor]:
-    dataset, first, every = _batches(run), run.progress.step, run.config.loss.every
+    # Each dataset continues where the trainer counts that the last one has ended, as resuming does.
+    while left := run.total - run.progress.step:
+        yield from _some_steps(run, min(left, AT_ONCE))
+
+
+def _some_steps(run: Run, steps: int) -> Iterator[ms.Tensor]:
+    dataset, first, every = _batches(run, steps), run.progress.step, run.config.loss.every
     try:
         if sinks(run.config):
             sink = ms.data_sink(run.step, dataset)
-            for _ in range(first, run.total):
+            for _ in range(steps):
                 yield sink()
         else:
             batches = dataset.create_tuple_iterator(num_epochs=1, do_copy=False)
@@ -177,10 +187,10 @@ def _steps(run: Run) -> Iterator[ms.Tensor]:
         raise run.cached.failure from None
 
 
-def _batches(run: Run):
-    """The dataset of the steps that are left."""
+def _batches(run: Run, steps: int):
+    """The dataset of the next steps."""
     train, data, loss, done = run.config.train, run.config.data, run.config.loss, run.progress
-    left, csd = run.total - done.step, train.method == "csd"
+    csd = train.method == "csd"
     batches = Batches(
         lr_patch=data.lr_patch,
         batch_size=train.batch_size,
@@ -191,7 +201,7 @@ def _batches(run: Run):
     dataset = train_dataset(
         run.cached,
         batches,
-        steps=left,
+        steps=steps,
         start_step=done.step,
         start_samples=done.samples,
         rank=run.device.rank,
@@ -203,7 +213,7 @@ def _batches(run: Run):
     windows = window_dataset(
         data.lr_patch * run.config.model.scale,
         loss.crop,
-        steps=left,
+        steps=steps,
         seed=train.seed,
         start_step=done.step,
         rank=run.device.rank,
