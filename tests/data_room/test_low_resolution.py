@@ -46,6 +46,7 @@ FOUND = {
     "LR/X4": ("HR", "LR/X4/{}.png"),
     "LR/x4": ("HR", "LR/x4/{}x4.png"),
     "LR/4": ("HR", "LR/4/{}.png"),
+    "LQ": ("GT", "LQ/{}.png"),
     "lower case": ("hr", "lr_bicubic/x4/{}x4.png"),
     "flat": ("HR", "LR_bicubic/{}x4.png"),
     "flat, bare": ("HR", "LR_bicubic/{}.png"),
@@ -136,6 +137,29 @@ def test_bicubic_is_used_and_the_others_are_named(tmp_path, add, caplog):
         f"note: {tmp_path / 'S'}: LR not used: LR (used with --data.lr={tmp_path / 'S' / 'LR'}),"
         " LR_unknown/X4 (used with --data.lr=unknown)"
     ]
+
+
+@pytest.mark.parametrize("place", ["low", "LR_mild/x4w"])
+def test_folders_whose_names_say_nothing_are_named(tmp_path, add, caplog, place):
+    hr = [add(f"S/HR/{n}.png", n) for n in range(2)]
+    lr = [add(f"S/{place}/{n}.png", n, 4) for n in range(2)]
+    add("R/HR/0.png", 0)  # another set, beside the set
+    made = lr_of(benchmark_pairs(tmp_path, "S", 4), 4)
+    np.testing.assert_array_equal(made[0], imresize_bicubic(hr[0], 1 / 4))
+    folder = tmp_path / "S" / place
+    assert caplog.messages == [
+        f"note: {tmp_path / 'S'}: LR not used: {place} (used with --data.lr={folder}); LR of scale "
+        "4 is made"
+    ]
+    used = lr_of(benchmark_pairs(tmp_path, "S", 4, str(folder)), 4)
+    np.testing.assert_array_equal(used, lr)
+
+
+def test_folders_beside_one_of_another_name_are_not_of_it(tmp_path, add, caplog):
+    add("photos/0.png", 0)
+    add("low/0.png", 0, 4)
+    find_pairs(tmp_path / "photos", 4, split="all")
+    assert not caplog.messages
 
 
 def test_lr_of_another_scale_only_is_named_and_lr_made(tmp_path, add, caplog):

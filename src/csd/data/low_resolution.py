@@ -1,8 +1,8 @@
 """Which LR images belong to which HR images, by the names of folders and files.
 
-LR folders lie beside their HR folder or in it: `LR_bicubic/X4`, `LR/x4`, `LRbicx4`, and beside
-`DIV2K_train_HR` likewise `DIV2K_train_LR_unknown/X4`. Without a scale in the folder's name, the
-names of the files give it, else their sizes. Nothing is decoded here.
+LR folders lie beside their HR folder or in it: `LR_bicubic/X4`, `LR/x4`, `LRbicx4`, `LQ`, and
+beside `DIV2K_train_HR` likewise `DIV2K_train_LR_unknown/X4`. Without a scale in the folder's name,
+the names of the files give it, else their sizes. Nothing is decoded here.
 """
 
 import functools
@@ -21,10 +21,11 @@ from csd.errors import InputError, printable
 MAX_EXCESS = 12
 # `made` leaves all LR files alone; `bicubic` also takes those of folders that name no degradation.
 MADE, BICUBIC, UNNAMED = "made", "bicubic", ""
+_STRANGE = "?"  # of a folder whose name says nothing
 
 _HR_FOLDER = re.compile(r"(?P<prefix>(?:.*[_-])?)(?:HR|GT(?:mod\d+)?)", re.IGNORECASE)
 _LR_FOLDER = re.compile(
-    r"LR(?:[_-]?(?P<short>bicubic|bic|bi|bd|dn)|[_-](?P<word>[a-z]+?(?:[_-][a-z]+?)*))??"
+    r"L[RQ](?:[_-]?(?P<short>bicubic|bic|bi|bd|dn)|[_-](?P<word>[a-z]+?(?:[_-][a-z]+?)*))??"
     r"(?:[_-]?x?(?P<scale>\d))?",
     re.IGNORECASE,
 )
@@ -126,7 +127,8 @@ def find_lr(
     if not used and lr != BICUBIC:
         used = _given(lr, hr_folders, there, images, scale)
     if lr == BICUBIC:
-        _note_unused(hr_folders[0].parent, tuple(there), tuple(used), scale)
+        others = [] if used else [path for hr in hr_folders for path in _strangers(hr, there)]
+        _note_unused(hr_folders[0].parent, (*there, *others), tuple(used), scale)
     if not used:
         return {}
     for folder in used:
@@ -159,6 +161,15 @@ def _listed(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     return [path for path in _listed(folder) if path.is_dir() and not path.name.startswith(".")]
+
+
+def _strangers(hr_folder: Path, there: Sequence[LRFolder]) -> Iterator[LRFolder]:
+    """Folders with images beside an HR folder whose names say neither HR nor LR."""
+    for folder in _folders(hr_folder.parent) if _HR_FOLDER.fullmatch(hr_folder.name) else []:
+        known = any(lr.path.is_relative_to(folder) for lr in there)
+        if not known and not _HR_FOLDER.fullmatch(folder.name):
+            holding = (place for place in (folder, *_folders(folder)) if list_images(place))
+            yield from (LRFolder(place, _STRANGE, None) for place in holding)
 
 
 def _named(path: Path, match: re.Match, degradation: str) -> LRFolder:
@@ -257,6 +268,8 @@ def _note_unused(base: Path, there: tuple[LRFolder, ...], used: tuple[LRFolder, 
             continue
         if not of_scale:
             reasons[path] = f"scale {folder.scale}"
+        elif folder.degradation == _STRANGE:
+            reasons[path] = f"used with --data.lr={folder.path}"
         elif folder.degradation not in (BICUBIC, UNNAMED):
             reasons[path] = f"used with --data.lr={folder.degradation}"
         else:
