@@ -343,3 +343,11 @@ def test_resume_takes_the_next_older_checkpoint(tmp_path, damage):
         save_checkpoint(folder / f"step_{step:010d}.ckpt", {"w": np.ones(3, np.float32)}, meta)
     damage(folder / "step_0000000002.ckpt")
     assert newest_good(tmp_path).meta["progress"]["step"] == 1
+
+
+def test_a_file_of_an_old_pickle_protocol_is_refused_in_one_sentence(tmp_path, recwarn):
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.ones(3)}, tmp_path / "a.pth", pickle_protocol=0)
+    with pytest.raises(InputError, match="save the network's state_dict"):
+        read_tensors(tmp_path / "a.pth")
+    assert not recwarn.list

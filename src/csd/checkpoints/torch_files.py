@@ -6,6 +6,7 @@ The only module of the package that imports PyTorch, which is an optional extra.
 import importlib.util
 import json
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def read_torch(path: Path) -> tuple[dict[str, np.ndarray], str | None]:
     """
     torch = _torch(f"reading {path}")
     try:
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_scalars()):
+            warnings.simplefilter("ignore")  # of old files, which are read, and of damaged ones
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error)
