@@ -105,7 +105,9 @@ def test_open_cache_survives_a_refresh(photos, tmp_path, sample_image):
     np.testing.assert_array_equal(old.hr(0), before)
 
 
-@pytest.mark.parametrize("damage", ["cut", "longer", "zeros", "empty", "gone", "not planes"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "longer", "zeros", "empty", "gone", "pipe", "not planes"]
+)
 def test_damaged_cache_is_made_anew(photos, tmp_path, decoded, damage):
     expected = open_all(photos, tmp_path).hr(5)
     decoded.clear()
@@ -119,15 +121,17 @@ def test_damaged_cache_is_made_anew(photos, tmp_path, decoded, damage):
             file.write_bytes(bytes(len(data)))
         elif damage == "empty":
             file.write_bytes(b"")
-        elif damage == "gone":
+        elif damage in ("gone", "pipe"):
             file.unlink()
+            if damage == "pipe":
+                os.mkfifo(file)
         else:
             np.save(file, np.zeros((4, 8), np.float32))
     np.testing.assert_array_equal(open_all(photos, tmp_path).hr(5), expected)
     assert len(decoded) == 6 and len(cache_files(tmp_path)) == 12
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "folder gone"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "pipe", "folder gone"])
 def test_a_file_that_is_cut_under_an_open_cache(photos, tmp_path, caplog, damage):
     """To touch a mapped page behind the end of a file would kill the process."""
     cached = open_all(photos, tmp_path)
@@ -135,8 +139,10 @@ def test_a_file_that_is_cut_under_an_open_cache(photos, tmp_path, caplog, damage
     for file in cache_files(tmp_path):
         if damage == "cut":
             os.truncate(file, 200)
-        elif damage == "gone":
+        elif damage in ("gone", "pipe"):
             file.unlink()
+            if damage == "pipe":
+                os.mkfifo(file)
     if damage == "folder gone":
         shutil.rmtree(tmp_path / "cache")
     for number, (lr, hr) in enumerate(expected):

@@ -1,6 +1,7 @@
 """Fetching one file from a local server that breaks off and lies about sizes."""
 
 import hashlib
+import os
 
 import pytest
 from data_room.local_server import DATA
@@ -106,6 +107,17 @@ def test_refusals_are_sentences(server, tmp_path):
         fetch("file:///etc/passwd", tmp_path / "f")
     with pytest.raises(WorkError, match="cannot be fetched"):
         fetch("http://127.0.0.1:9/x", tmp_path / "f", wait=0, timeout=2)
+
+
+@pytest.mark.parametrize("digest", [None, "sha256:dcbb9e9d"])
+def test_what_is_there_and_no_file_is_named_and_not_waited_for(server, tmp_path, digest):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    for name, words in (("pipe", "is a pipe"), ("zero", "is a pipe"), ("folder", "is a folder")):
+        with pytest.raises(InputError, match=words):
+            get(server, tmp_path / name, digest=digest)
+    assert not server.requests
 
 
 def test_an_endless_body_ends(server, tmp_path):

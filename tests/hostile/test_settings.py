@@ -177,7 +177,7 @@ def test_the_device_is_asked_before_anything_is_made(monkeypatch, tmp_path, mind
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((64, 64, 3), np.uint8))
     monkeypatch.setattr(runtime, "device_memory", lambda target: 1 << 20)
-    for maker in ("open_store", "create_network"):
+    for maker in ("cache_pairs", "create_network"):
         monkeypatch.setattr(run, maker, lambda *given, **named: pytest.fail("made"))
     config = settings(f"--data_dir={tmp_path}", f"--output_dir={tmp_path / 'run'}",
                       "--train.validate_every=0", "--device_target=CPU")  # fmt: skip

@@ -1,6 +1,7 @@
 """--budget_ms: what an image will take, which width is chosen, and the table that is kept."""
 
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -164,16 +165,24 @@ def _no_points(content):
     content["widths"][0] = None
 
 
+def _a_number_of_many_digits(content):
+    content["widths"][0]["points"][0][1] = 10**400
+
+
 @pytest.mark.parametrize(
     "spoil",
-    [None, "", "[]", _zero_a_time, _lose_a_width, _other_sizes, _other_key, _no_points],
-    ids=lambda spoil: getattr(spoil, "__name__", repr(spoil)),
-)
+    [None, "", "[]", "[" * 100_000, "pipe", _zero_a_time, _lose_a_width, _other_sizes, _other_key,
+     _no_points, _a_number_of_many_digits],
+    ids=lambda spoil: getattr(spoil, "__name__", repr(spoil)[:9]),
+)  # fmt: skip
 def test_a_damaged_table_is_measured_again(measure, spoil):
     measure()
     (file,) = measure.cache.iterdir()
     if spoil is None:
         file.write_bytes(file.read_bytes()[:50] + b"\xff")
+    elif spoil == "pipe":
+        file.unlink()
+        os.mkfifo(file)
     elif isinstance(spoil, str):
         file.write_text(spoil)
     else:

@@ -82,6 +82,17 @@ def test_all_ranks_end_well(run, capsys):
     assert capsys.readouterr() == ("step 1\n", "")
 
 
+def test_a_log_that_is_a_link_or_a_pipe_is_replaced(run, tmp_path):
+    log = Job(["train.py"], 2, 2, 0, "127.0.0.1", 9999, tmp_path).launcher_log
+    (tmp_path / "mine").write_text("mine")
+    log.symlink_to(tmp_path / "mine")
+    assert run("pass", "pass") == 0
+    assert (tmp_path / "mine").read_text() == "mine" and not log.is_symlink()
+    log.unlink()
+    os.mkfifo(log)
+    assert run("pass", "pass") == 0 and log.is_file()
+
+
 def test_a_rank_dies(run, capsys, tmp_path):
     kill = "import os, time; time.sleep(0.5); os.kill(os.getpid(), 9)"
     begin = time.monotonic()

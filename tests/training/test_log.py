@@ -4,7 +4,7 @@ import resource
 
 import pytest
 
-from csd.errors import WorkError
+from csd.errors import InputError, WorkError
 from csd.training.log import RunLog, read_rows
 
 VALUES = {"epoch": 1, "lr": 1e-4, "total": 3.0, "student": 2.0, "teacher": 1.0, "contrast": 0.0}
@@ -39,6 +39,21 @@ def test_a_line_cut_short_is_left_out(tmp_path):
     assert _steps(tmp_path) == [1, 2, 3]
     _log(tmp_path, 4, 4, resumed=3)
     assert _steps(tmp_path) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("step", ["\u00b2", "9" * 5000, "-1", "1.5", "\0", ""])
+def test_a_line_whose_step_was_changed_is_left_out(tmp_path, step):
+    _log(tmp_path, 1, 2)
+    file = tmp_path / "metrics.csv"
+    file.write_text(f"{file.read_text()}1,{step}{',1' * (len(VALUES) + 2)}\n")
+    _log(tmp_path, 3, 3, resumed=2)
+    assert _steps(tmp_path) == [1, 2, 3]
+
+
+def test_a_metrics_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "metrics.csv").write_text(f"step,lr\n1,{'9' * (11 << 20)}\n")
+    with pytest.raises(InputError, match=r"metrics.csv is no metrics.csv of a run \(field larger"):
+        RunLog(tmp_path, [1.0], 1)
 
 
 def test_tensorboard_shows_a_resumed_run_once(tmp_path):

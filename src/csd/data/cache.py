@@ -30,8 +30,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from csd.errors import WorkError
-from csd.files import lock_file, new_file
+from csd.errors import InputError, WorkError
+from csd.files import lock_file, new_file, open_file
 
 _KEPT = 30 * 24 * 3600.0  # seconds since it was last opened; that is its time of change
 
@@ -89,7 +89,7 @@ class ImageCache:
             mapped = file.map()
             if not self._verified[index]:
                 self._verified[index] = zlib.crc32(mapped.data) == file.digest
-        except (OSError, ValueError):  # it is gone, or shorter than it was
+        except (OSError, ValueError, InputError):  # gone, shorter than it was, or no file
             self._verified[index] = False
         if not self._verified[index]:
             mapped = self._put_back(index)
@@ -135,11 +135,11 @@ class _File:
     def open(cls, path: Path) -> "_File | None":
         """A file of the cache; None where its header or its length is wrong."""
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 np.lib.format.read_magic(file)
                 shape, _, kind = np.lib.format.read_array_header_1_0(file)
                 offset, length = file.tell(), os.fstat(file.fileno()).st_size
-        except (OSError, ValueError):
+        except (OSError, ValueError, InputError):
             return None
         good = kind == np.uint8 and len(shape) == 3 and shape[0] == 3
         if not good or length != offset + shape[0] * shape[1] * shape[2]:
@@ -149,7 +149,7 @@ class _File:
     def map(self) -> np.ndarray:
         """All its bytes; ValueError where it has become shorter: to touch these ends a process."""
         length = self.offset + 3 * self.size[0] * self.size[1]
-        with self.path.open("rb", buffering=0) as file:
+        with open_file(self.path) as file:
             return np.frombuffer(
                 mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ), np.uint8
             )

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from csd.errors import InputError, WorkError
-from csd.files import write_text
+from csd.files import read_text, write_text
 from csd.inference.engines import Engine
 from csd.inference.tiling import upscale
 from csd.inference.upscaler import Upscaler
@@ -192,13 +192,13 @@ def _version(engine: str) -> str:
 def _read(path: Path, key: dict, upscaler: Upscaler) -> Table | None:
     """The table in `path`; None where there is none, or none that can be used."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         table = {
             float(row["width"]): [(int(pixels), float(ms)) for pixels, ms in row["points"]]
             for row in content["widths"]
         }
         known = content["key"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     whole = known == key and sorted(table) == sorted(upscaler.widths)
     for width, points in table.items():

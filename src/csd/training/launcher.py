@@ -20,6 +20,7 @@ from typing import TextIO
 
 import psutil
 
+from csd.files import new_file
 from csd.pipes import lead_nowhere
 from csd.training.guard import end_processes, guarded, has_ended
 
@@ -115,7 +116,7 @@ class Processes:
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
             "CSD_JOB": self._mark,
         }
-        with self._job.launcher_log.open("wb") as log:
+        with new_file(self._job.launcher_log) as log:
             self.msrun = subprocess.Popen(
                 self._job.command(), env=environment, start_new_session=True,
                 stdout=log, stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from csd.errors import InputError
 from csd.files import new_file, read_bytes, writing
 from csd.training.step import LOSSES
 
+_STEP = re.compile("[0-9]{1,19}")
 COLUMNS = ("epoch", "step", "lr", *LOSSES, "images_per_second")
 
 
@@ -89,13 +92,18 @@ class Events:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a metrics.csv; a last line cut short by a crash is left out."""
+    """Rows of a metrics.csv; a line without a step, or cut short by a crash, is left out."""
     if not path.is_file():
         return []
     text = read_bytes(path, "a metrics.csv").decode("utf-8", "replace")
     whole = text[: text.rfind("\n") + 1]
-    rows = csv.DictReader(whole.splitlines())
-    return [row for row in rows if None not in row.values() and row.get("step", "").isdigit()]
+    try:
+        rows = list(csv.DictReader(whole.splitlines()))
+    except csv.Error as error:
+        raise InputError(f"{path} is no metrics.csv of a run ({error}); remove it") from None
+    return [
+        row for row in rows if None not in row.values() and _STEP.fullmatch(row.get("step", ""))
+    ]
 
 
 def progress_bar(total: int, done: int, title: str, quiet: bool):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from csd.data.download.http import ascii_address, open_url
 from csd.errors import InputError, WorkError, printable
-from csd.files import digest_of, new_file, read_text, write_new, writing
+from csd.files import digest_of, new_file, open_regular, read_text, write_new, writing
 
 _log = logging.getLogger("csd.data")
 
@@ -50,8 +50,9 @@ def fetch(
     "sha256:<hex>" or "md5:<hex>"; a prefix of the hex digits will do.
     `wait`: seconds before the first repetition, doubled each time.
 
-    Raises InputError for an address that is none, WorkError when the server refuses, keeps breaking
-    off, sends another size than it or we know, or the digest differs (the file is then removed).
+    Raises InputError for an address that is none or a `path` that is no file, WorkError when the
+    server refuses, keeps breaking off, sends another size than it or we know, or the digest differs
+    (the file is then removed).
     """
     url = ascii_address(url)
     if _is_there(url, path, size, digest):
@@ -75,6 +76,7 @@ def note(text: str) -> None:
 def _is_there(url: str, path: Path, size: int | None, digest: str | None) -> bool:
     if not path.exists():
         return False
+    open_regular(path).close()  # a pipe would never end
     with contextlib.suppress(WorkError):
         _verify(url, path, size, digest)
         note(f"{path}: already there")
