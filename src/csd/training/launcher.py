@@ -234,7 +234,7 @@ class _Losses:
             return False
         now = time.monotonic()
         self._gone_since = self._gone_since or now
-        return now - self._gone_since > 10  # it ends a moment before msrun
+        return now - self._gone_since > 25  # it ends before msrun, on a busy machine long before
 
     def _scheduler_unreachable(self) -> bool:
         if time.monotonic() < self._next:
