@@ -171,19 +171,19 @@ def name_kernels() -> None:
 
     from csd.losses import contrastive
 
-    initialise = contrastive.FusedSigns.__init__
+    initialise = contrastive.FusedAway.__init__
 
     def named(self):
         initialise(self)
         kernels = (
-            (self.sums_and_signs, contrastive.contrastive_kernel.forward),
-            (self.weighted_signs, contrastive.contrastive_kernel.backward),
+            (self.sum_and_signs, contrastive.contrastive_kernel.forward_and_release),
+            (self.weigh, contrastive.contrastive_kernel.backward_and_release),
         )
         for number, (kernel, function) in enumerate(kernels, 1):
             add_pyfunc(number, function)
             kernel.add_prim_attr("fn_id", number)
 
-    contrastive.FusedSigns.__init__ = named
+    contrastive.FusedAway.__init__ = named
 
 
 # --- the process that measures --------------------------------------------------------------------

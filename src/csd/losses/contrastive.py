@@ -20,6 +20,17 @@ EPS = 1e-7
 zeros_like = ops.ZerosLike()
 
 
+def distance_and_signs(student, other):
+    """Sum of |student - other| and the signs of the differences, float32; `other` may be one image.
+
+    The signs wait for the sum: what has the shape of the features is then there one by one.
+    """
+    # Operands of equal shape: the CPU's broadcasting keeps 16 bytes for each element.
+    difference = student - ops.broadcast_to(other, student.shape)
+    total = ops.reduce_sum(ops.abs(difference))
+    return total, ops.sign(ops.depend(difference, total))
+
+
 class FusedAway(nn.Cell):
     """One pass over memory, for the CPU: see `contrastive_kernel`.
 
@@ -55,14 +66,12 @@ class PortableAway(nn.Cell):
     """
 
     def construct(self, student, negatives):
-        total, signs = 0.0, zeros_like(student)
-        for k in range(negatives.shape[0]):
-            negatives = ops.depend(negatives, (total, signs))
-            # Two operands of equal shape, and signs that add up as float32: the CPU's broadcasting
-            # and its int8 sums keep 16 bytes for each element of each negative.
-            difference = student - ops.broadcast_to(negatives[k : k + 1], student.shape)
-            total = total + ops.reduce_sum(ops.abs(difference))
-            signs = signs + ops.sign(difference)
+        total, signs = distance_and_signs(student, negatives[:1])
+        for k in range(1, negatives.shape[0]):
+            negative = ops.depend(negatives, (total, signs))[k : k + 1]
+            away, sign = distance_and_signs(student, negative)
+            # Signs add up as float32: the CPU's int8 sums keep 16 bytes for each element.
+            total, signs = total + away, signs + sign
         return ops.reshape(total, (1,)), ops.cast(signs, ms.int8)
 
     def weigh(self, positive, negative, factors):
@@ -102,15 +111,14 @@ class Sums(nn.Cell):
             if end - first < s.shape[1]:
                 s = ops.depend(s, sums)[:, first:end]
                 t = ops.depend(t, sums)[:, first:end]
-            difference = s - t
-            near = ops.reshape(ops.reduce_sum(ops.abs(difference)), (1,))
-            positive = (*positive, ops.cast(ops.sign(difference), ms.int8))
+            near, signs = distance_and_signs(s, t)
+            positive = (*positive, ops.cast(signs, ms.int8))
             n = ops.depend(n, (near, positive))
             if end - first < n.shape[1]:
                 n = n[:, first:end]
             far, signs = self.away(s, n)
             negative = (*negative, signs)
-            sums = sums + ops.concat((near, far))
+            sums = sums + ops.concat((ops.reshape(near, (1,)), far))
         return student, sums, positive, negative
 
     def bprop(self, student, teacher, negatives, out, dout):
