@@ -18,7 +18,7 @@ WIDTHS = (0.25, 0.5, 1.0)
 # Gain over bicubic on Set5, dB on Y, of student and teacher; the table in csd/pretrained/README.md
 # has a little more.
 GAIN = {
-    2: {0.25: 2.7, 0.5: 3.2, 1.0: 3.4},
+    2: {0.25: 3.0, 0.5: 3.4, 1.0: 3.6},
     3: {0.25: 1.5, 0.5: 2.3, 1.0: 2.6},
     4: {0.25: 1.4, 0.5: 2.0, 1.0: 2.3},
 }
@@ -45,7 +45,8 @@ def head(reference):
 
 
 def psnr(a, b):
-    return 10 * np.log10(255**2 / np.mean((a - b) ** 2, dtype=np.float64))
+    with np.errstate(divide="ignore"):  # the same image: infinite
+        return 10 * np.log10(255**2 / np.mean((a - b) ** 2, dtype=np.float64))
 
 
 def test_tiles_equal_the_whole(upscaler, head):
