@@ -20,6 +20,7 @@ from csd.errors import InputError
 STEPS, TIME = "steps", "time"
 REFERENCE = "csd"  # the variant whose wall time is the budget, compared with all others
 BASELINE = "warm"  # what the others are compared with as well
+ALONE = ("student", "warm")  # methods that train one student, without its teacher
 
 # What `experiment.smoke` puts over the file: seconds, to test and for a first look.
 SMOKE = {
@@ -86,9 +87,15 @@ def base_of(config: EasyDict, variant: str) -> str:
     return config.experiment.variants[variant]["method"]
 
 
-def stored_width(config: EasyDict, variant: str) -> float:
-    """The student's width in the network that the variant writes: 1.0 where that is the student."""
-    return 1.0 if base_of(config, variant) in ("student", "warm") else config.train.widths[0]
+def stored_widths(config: EasyDict, variant: str) -> list[float]:
+    """The students' widths in the network that the variant writes: 1.0 where it is the student."""
+    return [1.0] if base_of(config, variant) in ALONE else [float(w) for w in config.train.widths]
+
+
+def score_name(config: EasyDict, set_name: str, number: int) -> str:
+    """What the scores of student `number` on a set are called: with its width, if of several."""
+    widths = config.train.widths
+    return set_name if len(widths) == 1 else f"{set_name}, width {widths[number]:g}"
 
 
 def set_names(config: EasyDict) -> list[str]:
@@ -193,9 +200,15 @@ def digest_of_file(path: Path) -> str:
 def check_plan(config: EasyDict) -> None:
     """Raise InputError for an experiment that cannot be run, before anything is trained."""
     experiment, train = config.experiment, config.train
-    if len(train.widths) != 1 or train.widths[0] >= 1.0:
+    if not train.widths or max(train.widths) >= 1.0:
         raise InputError(
-            f"the experiment compares students of one width below 1; train.widths is {train.widths}"
+            f"the experiment compares students of widths below 1; train.widths is {train.widths}"
+        )
+    alone = [name for name in experiment.variants if base_of(config, name) in ALONE]
+    if len(train.widths) > 1 and alone:
+        raise InputError(
+            f"variant {alone[0]} trains one student and train.widths has {len(train.widths)}: give "
+            f"one width, or leave variants of student and warm out of experiment.variants"
         )
     if not experiment.seeds or not experiment.fair or not experiment.sets:
         empty = next(key for key in ("seeds", "fair", "sets") if not experiment[key])

@@ -152,7 +152,8 @@ def _setting(results: dict) -> str:
     return (
         f"{model['name'].upper()} x{model['scale']}, {model['n_feats']} features"
         + (f", {model['n_resblocks']} blocks" if model["n_resblocks"] else "")
-        + f"; student width {train['widths'][0]:g}; batch {train['batch_size']}, low-resolution "
+        + f"; student width {' and '.join(f'{w:g}' for w in train['widths'])}; "
+        f"batch {train['batch_size']}, low-resolution "
         f"patch {data['lr_patch']}; {config['experiment']['steps']} steps"
     )
 

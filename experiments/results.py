@@ -44,8 +44,8 @@ def collect(config: EasyDict, folder: Path, failed: Mapping[str, str], command: 
         "config": plain(config),
         "environment": environment(),
         "teacher": {"steps": None if config.train.teacher else config.experiment.teacher_steps,
-                    **_scores(config, teacher[-1])},
-        "bicubic": _scores(config, teacher[0]),
+                    **_scores(config, [teacher[-1]] * len(config.train.widths))},
+        "bicubic": _scores(config, [teacher[0]] * len(config.train.widths)),
         "calibration": read_calibration(table) if table.is_file() else None,
         "failed": dict(failed),
         "runs": runs,
@@ -116,8 +116,9 @@ def _entry(config: EasyDict, budget: str, run: Run, place: Path) -> dict:
             "again"
         )
     ms = median(times)
-    scored = read_metrics(place / "metrics.json")["runs"][-1]
-    column = f"val_psnr_{plan.stored_width(config, run.variant)}"
+    widths = plan.stored_widths(config, run.variant)
+    scored = {entry["width"]: entry for entry in read_metrics(place / "metrics.json")["runs"]}
+    column = f"val_psnr_{widths[-1]}"
     curve = [[row["step"], row[column]] for row in read_curves(place / "metrics.csv")
              if row.get(column) is not None]  # fmt: skip
     return {
@@ -129,15 +130,22 @@ def _entry(config: EasyDict, budget: str, run: Run, place: Path) -> dict:
         "ms_per_step": ms,
         "seconds": run.steps * ms / 1000,
         "seconds_with_compilation": training_seconds(place, batch),
-        **_scores(config, scored),
+        **_scores(config, [scored[width] for width in widths]),
         "curve": curve,
     }
 
 
-def _scores(config: EasyDict, run: dict) -> dict:
-    """Of a run of metrics.json what is compared: the sets asked for, which may not be all."""
+def _scores(config: EasyDict, runs: Sequence[dict]) -> dict:
+    """What is compared of the runs of metrics.json, one a width: the sets asked for, maybe not all.
+
+    Students of several widths are scored apart: a set then counts once for each of them.
+    """
     keys = ("psnr_y", "ssim_y")
-    wanted = {name: run["sets"][name] for name in plan.set_names(config)}
+    wanted = {
+        plan.score_name(config, name, i): run["sets"][name]
+        for name in plan.set_names(config)
+        for i, run in enumerate(runs)
+    }
     sets = {
         name: {
             **{key: result[key] for key in keys},
@@ -146,7 +154,7 @@ def _scores(config: EasyDict, run: dict) -> dict:
         }
         for name, result in wanted.items()
     }  # fmt: skip
-    return {"parameters": run.get("parameters"), "sets": sets}
+    return {"parameters": runs[0].get("parameters"), "sets": sets}
 
 
 def _names(runs: Sequence[dict], key: str) -> list:

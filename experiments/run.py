@@ -129,7 +129,7 @@ class _Experiment:
         self.teacher = Path(given) if given else folder / "last.ckpt"
         if not is_scored(self.config, folder):
             commands = [] if given else [self.train_command(folder, made)]
-            commands.append(self.eval_command(folder, self.teacher, 1.0))
+            commands.append(self.eval_command(folder, self.teacher, [1.0]))
             steps = self.config.experiment.teacher_steps
             log(f"teacher: evaluating {given}" if given else f"teacher: {steps} steps")
             job = Job("teacher", commands, folder / "log.txt")
@@ -153,10 +153,10 @@ class _Experiment:
             if is_scored(self.config, folder):
                 self.done += 1
                 continue
-            width = plan.stored_width(self.config, run.variant)
+            widths = plan.stored_widths(self.config, run.variant)
             commands = [
                 self.train_command(folder, made),
-                self.eval_command(folder, folder / "last.ckpt", width),
+                self.eval_command(folder, folder / "last.ckpt", widths),
             ]
             jobs[run.name] = (Job(run.name, commands, folder / "log.txt"), run)
         if runs and len(jobs) < len(runs):
@@ -255,10 +255,10 @@ class _Experiment:
         save_yaml(EasyDict(plain(config)), folder / "run.yaml")
         return [*self.programs.train, "--config", str(folder / "run.yaml")]
 
-    def eval_command(self, folder: Path, ckpt: Path, width: float) -> list[str]:
+    def eval_command(self, folder: Path, ckpt: Path, widths: Sequence[float]) -> list[str]:
         config = self.config
         return [
-            *self.programs.evaluate, f"--ckpt={ckpt}", f"--width={width}",
+            *self.programs.evaluate, f"--ckpt={ckpt}", f"--width={','.join(map(str, widths))}",
             f"--data_dir={config.experiment.benchmark_dir}",
             f"--sets={','.join(config.experiment.sets)}",
             f"--output_dir={folder}", f"--cache_dir={config.data.cache_dir}",

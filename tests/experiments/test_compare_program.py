@@ -80,6 +80,22 @@ def test_from_start_to_report(experiment):
     assert "<svg" in (folder / "report.html").read_text()
 
 
+def test_students_of_one_network_are_scored_apart(experiment, sample_images, tmp_path):
+    both = VARIANTS.replace("warm: {method: warm}", "joint: {method: joint}")
+    command = _command(
+        sample_images, tmp_path / "both", "--train.widths=0.75,0.5", "--experiment.fair=steps",
+        f"--teacher={sample_images / 'out' / 'teacher' / 'last.ckpt'}", variants=both,
+    )  # fmt: skip
+    _run(command)
+    results = json.loads((tmp_path / "both" / "results.json").read_text())
+    names = {"Tiny, width 0.75", "Tiny, width 0.5"}
+    for run in results["runs"]:
+        assert run["sets"].keys() == names
+        assert len({score["psnr_y"] for score in run["sets"].values()}) == 2
+    assert {row["set"] for row in results["comparisons"]} == names
+    assert "student width 0.75 and 0.5" in (tmp_path / "both" / "report.md").read_text()
+
+
 def test_finished_runs_are_not_trained_again(experiment):
     folder, command, _ = experiment
     before, numbers = _finished(folder), (folder / "calibration.json").read_text()

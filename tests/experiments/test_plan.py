@@ -104,7 +104,7 @@ def test_every_variant_is_given_what_it_is(tmp_path):
     assert [c.train.epochs * c.train.steps_per_epoch for c in made.values()] == [40] * 4
     assert (made["csd"].loss.negatives, made["csd_k1"].loss.negatives) == (10, 1)
     assert (made["csd"].optim.lr, made["csd_k1"].optim.lr) == (1e-4, 2e-4)
-    assert [plan.stored_width(config, name) for name in made] == [1.0, 1.0, 0.25, 0.25]
+    assert [plan.stored_widths(config, name) for name in made] == [[1.0], [1.0], [0.25], [0.25]]
     teacher = plan.teacher_config(config, tmp_path / "teacher")
     assert (teacher.train.method, teacher.optim.lr, teacher.train.steps_per_epoch) == (
         "teacher",
@@ -136,7 +136,8 @@ def test_equal_time_stretches_the_schedule(tmp_path):
     [
         (["--experiment.steps=41"], "experiment.steps must be a multiple of train.epochs"),
         (["--experiment.teacher_steps=3"], "experiment.teacher_steps must be a multiple"),
-        (["--train.widths=0.5,0.25"], "one width below 1"),
+        (["--train.widths=1.0"], "widths below 1"),
+        (["--train.widths=0.5,0.25"], "variant student trains one student"),
         (["--experiment.variants=student,warm"], "takes the wall time of variant csd"),
         (["--teacher=none"], "needs a teacher"),
         (["--experiment.seeds="], "experiment.seeds is empty"),
@@ -225,5 +226,5 @@ def test_shipped_configurations_are_experiments(pytestconfig):
     for path in sorted((pytestconfig.rootpath / "configs").glob("experiment_*.yaml")):
         config = load_config("experiment", ["--config", str(path)])
         assert read_yaml(path)["experiment"]["variants"]
-        assert len(config.experiment.variants) >= 4
+        assert len(config.experiment.variants) >= 2  # something to compare
         assert config.experiment.steps % config.train.epochs == 0
