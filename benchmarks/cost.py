@@ -31,15 +31,15 @@ def encoder_multiply_adds(encoder, side: int) -> int:
 
 def step_multiply_adds(config) -> tuple[int, int]:
     """(trained networks, VGG encoder): multiply-adds of one step of a config on one device."""
-    from csd.config import model_hyper
     from csd.evaluation import multiply_adds
     from csd.nets import VGG_LAYERS, VGGEncoder, create_model
+    from csd.settings import hyper_of
 
     train, loss = config.train, config.loss
     side = config.data.lr_patch * config.model.scale
     students = [] if train.method == "teacher" else list(train.widths)
     widths = students if train.method == "student" else [1.0, *students]
-    net = create_model(config.model.name, scale=config.model.scale, **model_hyper(config))
+    net = create_model(config.model.name, scale=config.model.scale, **hyper_of(config.model))
     trained = 3 * train.batch_size * sum(multiply_adds(net, w, (side, side)) for w in widths)
     if train.method != "csd":
         return trained, 0
@@ -57,17 +57,17 @@ def activation_gib(config) -> dict[str, float]:
     from graph import compile_graph, peak_bytes
     from mindspore import nn
 
-    from csd.config import model_hyper
     from csd.losses import CSDObjective, ReconstructionObjective
     from csd.nets import VGG_LAYERS, VGGEncoder, create_model, extract_student
     from csd.ops import device, precision
+    from csd.settings import hyper_of
     from csd.training.step import CSDTrainOneStep
 
     device.target = lambda: "Ascend"  # this process builds graphs and runs none
     train, loss, scale = config.train, config.loss, config.model.scale
     found = {}
     for level in ("auto", "O2"):
-        net = create_model(config.model.name, scale=scale, **model_hyper(config))
+        net = create_model(config.model.name, scale=scale, **hyper_of(config.model))
         if train.method == "csd":
             arch = "vgg16" if loss.vgg == "hed" else loss.vgg_arch
             encoder = VGGEncoder(VGG_LAYERS[arch])
