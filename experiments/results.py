@@ -80,20 +80,21 @@ def _runs(config: EasyDict, folder: Path) -> list[dict]:
     entries = []
     for budget, run in found:
         place = folder / "runs" / run.name
-        if is_scored(config, place):
+        if is_scored(config, place, len(plan.stored_widths(config, run.variant))):
             entries.append(_entry(config, budget, run, place))
             _check_images(entries, place)
     order = {name: i for i, name in enumerate(config.experiment.variants)}
     return sorted(entries, key=lambda e: (e["budget"], order[e["variant"]], e["seed"]))
 
 
-def is_scored(config: EasyDict, place: Path) -> bool:
-    """Whether a run folder has scores, of all the sets that are asked for."""
+def is_scored(config: EasyDict, place: Path, widths: int = 1) -> bool:
+    """Whether a run folder has scores of so many widths, of all the sets that are asked for."""
     file = place / "metrics.json"
     if not file.is_file():
         return False
-    there = read_metrics(file)["runs"][-1]["sets"]
-    return all(name in there for name in plan.set_names(config))
+    there = read_metrics(file)["runs"][-widths:]
+    names = plan.set_names(config)
+    return len(there) == widths and all(name in run["sets"] for run in there for name in names)
 
 
 def _check_images(entries: Sequence[dict], place: Path) -> None:
@@ -117,7 +118,7 @@ def _entry(config: EasyDict, budget: str, run: Run, place: Path) -> dict:
         )
     ms = median(times)
     widths = plan.stored_widths(config, run.variant)
-    scored = {entry["width"]: entry for entry in read_metrics(place / "metrics.json")["runs"]}
+    scored = read_metrics(place / "metrics.json")["runs"][-len(widths) :]
     column = f"val_psnr_{widths[-1]}"
     curve = [[row["step"], row[column]] for row in read_curves(place / "metrics.csv")
              if row.get(column) is not None]  # fmt: skip
@@ -130,7 +131,7 @@ def _entry(config: EasyDict, budget: str, run: Run, place: Path) -> dict:
         "ms_per_step": ms,
         "seconds": run.steps * ms / 1000,
         "seconds_with_compilation": training_seconds(place, batch),
-        **_scores(config, [scored[width] for width in widths]),
+        **_scores(config, scored),
         "curve": curve,
     }
 

@@ -150,10 +150,10 @@ class _Experiment:
             uses = made.train.teacher != "none"
             mark = plan.fingerprint(made, self.images, self.teacher_digest if uses else "")
             self.match(folder, f"run {run.name}", mark)
-            if is_scored(self.config, folder):
+            widths = plan.stored_widths(self.config, run.variant)
+            if is_scored(self.config, folder, len(widths)):
                 self.done += 1
                 continue
-            widths = plan.stored_widths(self.config, run.variant)
             commands = [
                 self.train_command(folder, made),
                 self.eval_command(folder, folder / "last.ckpt", widths),
