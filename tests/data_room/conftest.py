@@ -1,12 +1,11 @@
 """Crops to read: parts of the benchmark images that lie beside the tests."""
 
 import importlib.util
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from data_room.local_server import DATA, Server
+from data_room.local_server import DATA, Server, serving
 from PIL import Image
 
 
@@ -57,9 +56,5 @@ def deep(small):
 def server():
     server = Server()
     server.files["/file.bin"] = DATA
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server

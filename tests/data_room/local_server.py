@@ -1,9 +1,22 @@
 """A server on this machine that breaks off, lies about sizes and forgets, as a test asks."""
 
+import contextlib
 import http.server
 import re
+import threading
 
 DATA = bytes(range(256)) * 400
+
+
+@contextlib.contextmanager
+def serving(server):
+    """The server answers, in a thread of its own."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -5,11 +5,11 @@ import io
 import re
 import socket
 import tarfile
-import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from data_room.local_server import serving
 from PIL import Image
 
 from csd.data import imresize_bicubic, modcrop, read_image, write_png
@@ -41,12 +41,8 @@ def server():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.files, server.asked = {}, []
     server.url = lambda path: f"http://127.0.0.1:{server.server_address[1]}{path}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture
