@@ -1,11 +1,12 @@
 """What an experiment trains: its runs, the settings of each, and what a finished one must match.
 
 A run is one training: a variant, a seed, and the budget it belongs to: `steps` (every variant takes
-as many steps) or `time` (every variant takes as many steps as fit into the wall time that variant
-`csd` needs for its own).
+as many steps), `time` (every variant takes as many steps as fit into the wall time that variant
+`csd` needs for its own), or `timing` (a few steps, which tell how long one takes).
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from csd.config import RENAMED, defaults, plain
 from csd.data import benchmark_pairs, check_pair, find_pairs
 from csd.errors import InputError
 
-STEPS, TIME = "steps", "time"
+STEPS, TIME, TIMING = "steps", "time", "timing"
+TIMING_STEPS = 40  # of a run that only tells how long a step takes
 REFERENCE = "csd"  # the variant whose wall time is the budget, compared with all others
 BASELINE = "warm"  # what the others are compared with as well
 ALONE = ("student", "warm")  # methods that train one student, without its teacher
@@ -66,13 +68,21 @@ class Run:
 
 
 def step_runs(config: EasyDict) -> list[Run]:
-    """The runs of equal steps, seed by seed: variants then meet the same hours of the machine."""
+    """The runs of equal steps, seed by seed: variants then meet the same hours of the machine.
+
+    Where equal steps are not asked for, only the reference takes them; each other variant takes
+    a few, with the first seed, so that the steps of equal time are known.
+    """
     experiment = config.experiment
-    return [
-        Run(STEPS, r, seed, experiment.steps)
-        for seed in dict.fromkeys(experiment.seeds)
-        for r in experiment.variants
-    ]
+    seeds = list(dict.fromkeys(experiment.seeds))
+    if STEPS in experiment.fair:
+        return [
+            Run(STEPS, r, seed, experiment.steps) for seed in seeds for r in experiment.variants
+        ]
+    epochs = config.train.epochs
+    few = min(experiment.steps, epochs * math.ceil(TIMING_STEPS / epochs))
+    timed = [Run(TIMING, r, seeds[0], few) for r in experiment.variants if r != REFERENCE]
+    return [*timed, *(Run(STEPS, REFERENCE, seed, experiment.steps) for seed in seeds)]
 
 
 def time_runs(config: EasyDict, steps: Mapping[str, int]) -> list[Run]:

@@ -91,11 +91,10 @@ class _Experiment:
         self.seconds: dict[tuple[str, str], list[float]] = {}  # (budget, variant): of whole runs
         self.parts = shares(config.experiment.jobs)
         self.done = 0
-        seeds, variants = (
-            len(dict.fromkeys(config.experiment.seeds)),
-            len(config.experiment.variants),
-        )
-        self.total = seeds * variants + seeds * (variants - 1) * (TIME in config.experiment.fair)
+        experiment = config.experiment
+        seeds, others = len(dict.fromkeys(experiment.seeds)), len(experiment.variants) - 1
+        timed = seeds * others if TIME in experiment.fair else 0
+        self.total = len(plan.step_runs(config)) + timed
 
     def __enter__(self) -> "_Experiment":
         try:

@@ -83,12 +83,16 @@ def test_from_start_to_report(experiment):
 def test_students_of_one_network_are_scored_apart(experiment, sample_images, tmp_path):
     both = VARIANTS.replace("warm: {method: warm}", "joint: {method: joint}")
     command = _command(
-        sample_images, tmp_path / "both", "--train.widths=0.75,0.5", "--experiment.fair=steps",
+        sample_images, tmp_path / "both", "--train.widths=0.75,0.5", "--experiment.fair=time",
         f"--teacher={sample_images / 'out' / 'teacher' / 'last.ckpt'}", variants=both,
     )  # fmt: skip
-    _run(command)
+    assert "[3/3]" in _run(command)
     results = json.loads((tmp_path / "both" / "results.json").read_text())
     names = {"Tiny, width 0.75", "Tiny, width 0.5"}
+    assert [(run["budget"], run["variant"]) for run in results["runs"]] == [
+        ("time", "joint"), ("time", "csd")
+    ]  # fmt: skip
+    assert results["runs"][0]["steps"] == results["calibration"]["steps"]["joint"]
     for run in results["runs"]:
         assert run["sets"].keys() == names
         assert len({score["psnr_y"] for score in run["sets"].values()}) == 2

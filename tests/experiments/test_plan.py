@@ -113,6 +113,18 @@ def test_every_variant_is_given_what_it_is(tmp_path):
     )
 
 
+def test_equal_time_alone_times_the_others_briefly(tmp_path):
+    config = _config(tmp_path, VARIANTS, "--experiment.fair=time", "--experiment.steps=100")
+    config.experiment.seeds = [3, 7]
+    runs = [(run.name, run.steps) for run in plan.step_runs(config)]
+    assert runs == [
+        ("timing/student/seed3", 40), ("timing/warm/seed3", 40), ("timing/csd_k1/seed3", 40),
+        ("steps/csd/seed3", 100), ("steps/csd/seed7", 100),
+    ]  # fmt: skip
+    config.experiment.steps = 8
+    assert {run.steps for run in plan.step_runs(config)} == {8}
+
+
 def test_reordered_is_what_starts_from_a_teacher(tmp_path):
     config = _config(tmp_path, VARIANTS, "--train.reorder=true")
     made = {
