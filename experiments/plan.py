@@ -2,7 +2,7 @@
 
 A run is one training: a variant, a seed, and the budget it belongs to: `steps` (every variant takes
 as many steps), `time` (every variant takes as many steps as fit into the wall time that variant
-`csd` needs for its own), or `timing` (a few steps, which tell how long one takes).
+`csd` needs for its own), or `timing` (a few steps, that measure how long one takes).
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from csd.data import benchmark_pairs, check_pair, find_pairs
 from csd.errors import InputError
 
 STEPS, TIME, TIMING = "steps", "time", "timing"
-TIMING_STEPS = 40  # of a run that only tells how long a step takes
+TIMING_STEPS = 40  # of a run that only measures how long a step takes
 REFERENCE = "csd"  # the variant whose wall time is the budget, compared with all others
 BASELINE = "warm"  # what the others are compared with as well
 ALONE = ("student", "warm")  # methods that train one student, without its teacher
