@@ -19,7 +19,7 @@ from csd.data import benchmark_pairs, check_pair, find_pairs
 from csd.errors import InputError
 
 STEPS, TIME, TIMING = "steps", "time", "timing"
-TIMING_STEPS = 40  # of a run that only measures how long a step takes
+TIMING_STEPS = 60  # of a run that only measures how long a step takes
 REFERENCE = "csd"  # the variant whose wall time is the budget, compared with all others
 BASELINE = "warm"  # what the others are compared with as well
 ALONE = ("student", "warm")  # methods that train one student, without its teacher

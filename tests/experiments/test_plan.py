@@ -118,7 +118,7 @@ def test_equal_time_alone_times_the_others_briefly(tmp_path):
     config.experiment.seeds = [3, 7]
     runs = [(run.name, run.steps) for run in plan.step_runs(config)]
     assert runs == [
-        ("timing/student/seed3", 40), ("timing/warm/seed3", 40), ("timing/csd_k1/seed3", 40),
+        ("timing/student/seed3", 60), ("timing/warm/seed3", 60), ("timing/csd_k1/seed3", 60),
         ("steps/csd/seed3", 100), ("steps/csd/seed7", 100),
     ]  # fmt: skip
     config.experiment.steps = 8
