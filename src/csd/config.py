@@ -19,7 +19,7 @@ from csd.errors import InputError, shown
 from csd.files import exists, read_text, write_text
 from csd.settings import SCHEMA, SECTIONS
 from csd.values import boolean
-from csd.variants import suggest
+from csd.variants import chosen, suggest
 
 # Keys that had another name once: old name -> new name, within a section; and sections.
 RENAMED = {
@@ -196,6 +196,8 @@ def load_config(
     assignments += _dotted(rest)
     for dotted, value in assignments:
         section, name = dotted.split(".", 1)
+        if dotted == "experiment.variants":
+            value = chosen(value, config.experiment.variants)
         _assign(config, section, name, value, "command line")
     return config
 

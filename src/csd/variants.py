@@ -49,6 +49,11 @@ def overrides(sections: Callable[[], Mapping[str, Mapping[str, Any]]]) -> Callab
     return parse
 
 
+def chosen(names: str, known: Mapping[str, dict]) -> dict[str, dict | None]:
+    """Variants by name, as the command line has them: those of the file, else the methods."""
+    return {name: known.get(name) for name in list_of(text)(names)}
+
+
 def variants(parse_overrides: Callable) -> Callable:
     """Named variants in order: names alone, or `name: {method: base, section.key: value}`."""
 

@@ -113,6 +113,17 @@ def test_every_variant_is_given_what_it_is(tmp_path):
     )
 
 
+def test_the_command_line_chooses_among_the_variants_of_the_file(tmp_path):
+    config = _config(tmp_path, VARIANTS, "--experiment.variants=csd_k1,joint,csd")
+    assert config.experiment.variants == {
+        "csd_k1": {"method": "csd", "loss.negatives": 1, "optim.lr": 2e-4},
+        "joint": {"method": "joint"},
+        "csd": {"method": "csd"},
+    }
+    with pytest.raises(InputError, match="csd_k2 needs `method:`"):
+        _config(tmp_path, VARIANTS, "--experiment.variants=csd_k2,csd")
+
+
 def test_equal_time_alone_times_the_others_briefly(tmp_path):
     config = _config(tmp_path, VARIANTS, "--experiment.fair=time", "--experiment.steps=100")
     config.experiment.seeds = [3, 7]
