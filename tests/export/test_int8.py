@@ -187,7 +187,7 @@ def test_what_ascend_needs_lies_beside_the_mindir(make_ckpt, images, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4])
 def test_shipped_students_lose_a_tenth_of_a_decibel_at_most(
     scale, shared_data, tmp_path, reference
 ):
