@@ -105,7 +105,7 @@ def test_benchmark_sets_are_found_everywhere(tmp_path, make_photos, reference):
     with pytest.raises(InputError, match=r"data_dir .* does not exist"):
         benchmark_pairs(tmp_path / "gone", "Set5", 4)
     for number in range(20):
-        (tmp_path / f"A{number:02d}" / "HR").mkdir(parents=True)
+        make_photos(tmp_path / f"A{number:02d}" / "HR", ["a.png"])
     with pytest.raises(InputError, match=r"sets there: A00, .*A07, \.\.\.$"):
         benchmark_pairs(tmp_path, "Set9", 4)
 
