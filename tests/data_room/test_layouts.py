@@ -106,7 +106,7 @@ def test_benchmark_sets_are_found_everywhere(tmp_path, make_photos, reference):
         benchmark_pairs(tmp_path / "gone", "Set5", 4)
     for number in range(20):
         make_photos(tmp_path / f"A{number:02d}" / "HR", ["a.png"])
-    with pytest.raises(InputError, match=r"sets there: A00, .*A07, \.\.\.$"):
+    with pytest.raises(InputError, match=r"sets there: A00, .*A07, and 13 more$"):
         benchmark_pairs(tmp_path, "Set9", 4)
 
 

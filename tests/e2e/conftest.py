@@ -20,7 +20,8 @@ def photos(tmp_path_factory) -> Path:
     import cv2
     import numpy as np
 
-    folder = tmp_path_factory.mktemp("photos")
+    folder = tmp_path_factory.mktemp("sets") / "photos"  # nothing of other tests beside it
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for number in range(11):
         coarse = rng.integers(0, 256, (6, 6, 3)).astype(np.uint8)

@@ -99,8 +99,9 @@ def benchmark_pairs(
     _folder(data_dir, "data_dir")
     there = [s.name for root in (data_dir, data_dir / "benchmark") for s in _set_folders(root)]
     names = sorted(there)
-    more = ", ..." if len(names) > 8 else ""  # a folder of anything may hold hundreds
-    hint = f"sets there: {', '.join(names[:8])}{more}" if there else "no set lies there"
+    if len(names) > 8:  # a folder of anything may hold hundreds
+        names = [*names[:8], f"and {len(names) - 8} more"]
+    hint = f"sets there: {', '.join(names)}" if names else "no set lies there"
     raise InputError(
         f"no set '{set_name}' in {data_dir} or {data_dir / 'benchmark'}"
         f" (expected {set_name}/HR with images); {hint}"
