@@ -139,6 +139,12 @@ SCHEMA: dict[str, dict[str, Key]] = {
             "checkpoint of the teacher to start from, or none; csd and joint need it",
             (TRAIN, EXPERIMENT),
         ),
+        "student": Key(
+            "",
+            text,
+            "checkpoint of a student trained alone; it takes the place of teacher's channels",
+            (TRAIN,),
+        ),
         "reorder": Key(False, boolean, "sort or rotate the teacher's channels, the best first"),
         "widths": Key([0.25], list_of(_width), "width of the student, or of each student"),
         "batch_size": Key(16, _few, "image pairs per step and device"),

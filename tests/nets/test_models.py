@@ -73,6 +73,35 @@ def test_extracted_student_equals_slice(name, width, mindspore_cpu):
     assert np.abs(sliced - net(x).asnumpy()).max() > 1e-3
 
 
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("width", [0.3, 0.77])
+def test_inserted_student_computes_what_it_did(name, width, mindspore_cpu):
+    import mindspore as ms
+
+    from csd.checkpoints import network_state
+    from csd.nets import create_model, extract_student, insert_student
+
+    net = create_model(name, scale=3, **TINY[name])
+    other = extract_student(create_model(name, scale=3, **TINY[name]), width)
+    before = network_state(net)
+    insert_student(net, other, width)
+    x = ms.Tensor(np.random.default_rng(0).uniform(0, 255, (1, 3, 7, 9)).astype(np.float32))
+    np.testing.assert_allclose(net(x, width).asnumpy(), other(x).asnumpy(), rtol=0, atol=1e-4)
+    given = network_state(other)
+    for tensor, value in network_state(net).items():
+        changed = np.count_nonzero(value != before[tensor])
+        assert changed <= given[tensor].size < max(value.size, 4)  # nothing outside the prefix
+
+
+def test_only_the_student_of_that_width_is_inserted(mindspore_cpu):
+    from csd.nets import create_model, extract_student, insert_student
+
+    net = create_model("edsr", scale=2, n_feats=8, n_resblocks=1)
+    for wrong in (extract_student(net, 0.5), create_model("edsr", scale=3, n_feats=2)):
+        with pytest.raises(InputError, match=r"not the student of width 0\.25, which is edsr x2"):
+            insert_student(net, wrong, 0.25)
+
+
 @pytest.mark.parametrize(
     ("width", "words"), [(0.01, "no channel"), (0.0, "outside"), (1.5, "outside"), (-1, "outside")]
 )

@@ -26,6 +26,12 @@ def _config(**changes):
         ({"train__teacher": "nowhere.ckpt"}, "no teacher checkpoint nowhere.ckpt; train one"),
         ({"train__widths": []}, "train.widths is empty"),
         ({"train__reorder": True}, "reorders a teacher's channels: give --teacher FILE"),
+        ({"train__student": "s.ckpt", "train__method": "teacher"}, "--student is for the methods"),
+        ({"train__student": "s.ckpt"}, "place of a teacher's channels: give --teacher FILE"),
+        (
+            {"train__student": "nowhere.ckpt", "train__teacher": __file__},
+            "no student checkpoint nowhere.ckpt; train one",
+        ),
         ({"train__method": "student", "train__widths": [0.5, 0.25]}, "give one width"),
         ({"train__widths": [1.0, 0.5]}, "1.0, which is the teacher"),
         ({"train__widths": [0.5, 0.25, 0.5]}, "names a width twice"),

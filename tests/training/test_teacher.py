@@ -109,3 +109,42 @@ def test_a_training_starts_from_another_scale(saved, settings, run, tmp_path):
     np.testing.assert_allclose(
         net.head.weight.asnumpy(), given.head.weight.asnumpy(), rtol=0, atol=1e-6
     )
+
+
+def test_a_student_takes_the_place_of_the_teachers_channels(saved, settings, run, tmp_path):
+    """The whole way: teacher, student trained alone, both together."""
+    from csd.checkpoints import load_network, network_state, save_checkpoint
+    from csd.nets import extract_student
+
+    teacher = saved(_network("edsr", 2, n_resblocks=1))
+    alone = extract_student(_network("edsr", 2, n_resblocks=1), 0.5)
+    student = tmp_path / "student.ckpt"
+    save_checkpoint(student, network_state(alone), {"model": alone.describe(), "widths": [1.0]})
+    run([
+        *settings(f"--teacher={teacher}", f"--student={student}", method="joint"),
+        "--scale=2", "--train.widths=0.25,0.5", "--model.n_resblocks=1",
+        "--train.epochs=1", "--train.steps_per_epoch=1",
+        "--optim.schedule=constant", "--optim.lr=1e-9",
+    ])  # fmt: skip
+    (net, _), (given, _) = load_network(tmp_path / "run" / "last.ckpt"), load_network(teacher)
+    head, own = net.head.weight.asnumpy(), alone.head.weight.asnumpy()
+    np.testing.assert_allclose(head[: len(own)], own, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        head[len(own) :], given.head.weight.asnumpy()[len(own) :], rtol=0, atol=1e-6
+    )
+
+
+def test_only_a_student_that_is_trained_is_inserted(saved):
+    from csd.checkpoints import network_state
+    from csd.nets import extract_student
+    from csd.training.teacher import load_student
+
+    net = _network("edsr", 2)
+    before = network_state(net)
+    student = saved(extract_student(_network("edsr", 2), 0.5))
+    with pytest.raises(InputError, match=r"holds edsr x2 \(n_feats 4, .* none of the students"):
+        load_student(net, student, [0.25])
+    with pytest.raises(InputError, match="none of the students of edsr x3"):
+        load_student(_network("edsr", 3), student, [0.5])
+    for tensor, value in network_state(net).items():
+        np.testing.assert_array_equal(value, before[tensor])

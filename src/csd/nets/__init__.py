@@ -8,7 +8,7 @@ from typing import Any
 from csd import settings
 from csd.backbones import BACKBONES, hyper_table
 from csd.errors import InputError
-from csd.nets.base import SlimmableSR, check_width, copy_prefix, slim
+from csd.nets.base import SlimmableSR, check_width, copy_prefix, replace_prefix, slim
 from csd.nets.interpolation import start_as_interpolation
 from csd.nets.reorder import reorder_channels
 from csd.nets.vgg import VGG16_LAYERS, VGG19_LAYERS, VGG_LAYERS, VGGEncoder
@@ -25,6 +25,7 @@ __all__ = [
     "check_width",
     "create_model",
     "extract_student",
+    "insert_student",
     "register",
     "reorder_channels",
     "slim",
@@ -108,3 +109,20 @@ def extract_student(net: SlimmableSR, width: float) -> SlimmableSR:
     student = create_model(net.name, scale=net.scale, **net.student_config(width))
     copy_prefix(net, student)
     return student
+
+
+def insert_student(net: SlimmableSR, student: SlimmableSR, width: float) -> None:
+    """Give the sub-network of `net` at `width` the weights of `student`: `extract_student` undone.
+
+    The other weights stay, so the wider networks that share those channels have to learn anew.
+
+    Raises:
+        InputError: a student of another backbone, scale or size.
+    """
+    check_width(net, width)
+    asked = create_model(net.name, scale=net.scale, **net.student_config(width))
+    if student.describe() != asked.describe():
+        raise InputError(
+            f"{student.title()} is not the student of width {width:g}, which is {asked.title()}"
+        )
+    replace_prefix(net, student)

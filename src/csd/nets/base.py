@@ -107,6 +107,11 @@ class SlimmableSR(nn.Cell):
         """Name, scale and hyper-parameters as plain data, for checkpoints and reports."""
         return {"name": self.name, "scale": self.scale, **self.hyper}
 
+    def title(self) -> str:
+        """The same in words: `edsr x4 (n_feats 64, ...)`."""
+        hyper = ", ".join(f"{key} {value}" for key, value in self.hyper.items())
+        return f"{self.name} x{self.scale} ({hyper})"
+
 
 def check_width(net: SlimmableSR, width: float) -> None:
     """Raise InputError unless 0 < width <= 1 leaves every layer of `net` a channel."""
@@ -124,5 +129,20 @@ def copy_prefix(source: nn.Cell, target: nn.Cell) -> None:
     """Give every parameter of `target` the leading part of its namesake in `source`."""
     weights = source.parameters_dict()
     for name, parameter in target.parameters_dict().items():
-        prefix = tuple(slice(0, n) for n in parameter.shape)
-        parameter.set_data(ms.Tensor(weights[name].asnumpy()[prefix]))
+        parameter.set_data(ms.Tensor(weights[name].asnumpy()[_prefix(parameter)]))
+
+
+def replace_prefix(target: nn.Cell, source: nn.Cell) -> None:
+    """Give the leading part of every parameter of `target` the values of its namesake in `source`.
+
+    The inverse of `copy_prefix`: `source` has at most the channels of `target`.
+    """
+    weights = source.parameters_dict()
+    for name, parameter in target.parameters_dict().items():
+        value = parameter.asnumpy().copy()
+        value[_prefix(weights[name])] = weights[name].asnumpy()
+        parameter.set_data(ms.Tensor(value))
+
+
+def _prefix(parameter: ms.Parameter) -> tuple[slice, ...]:
+    return tuple(slice(0, n) for n in parameter.shape)

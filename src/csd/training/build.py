@@ -36,7 +36,7 @@ from csd.settings import hyper_of
 from csd.training.profile import UNPROFILED
 from csd.training.schedule import LearningRate
 from csd.training.step import BicubicUpscale, CSDTrainOneStep, create_loss_scaler
-from csd.training.teacher import load_teacher
+from csd.training.teacher import load_student, load_teacher
 
 MOST_STEPS = 2**31 - 1  # of an int32 counter
 LEAST_CROP = 16  # pixels that VGG halves four times
@@ -59,6 +59,7 @@ def check_settings(config: EasyDict) -> None:
         raise InputError("method student trains one sub-network; give one width in train.widths")
     if train.teacher and train.teacher != "none" and not Path(train.teacher).is_file():
         raise InputError(f"no teacher checkpoint {train.teacher}; train one with --method teacher")
+    _check_student(train)
     if train.method in ("csd", "joint"):
         _check_widths(train.widths)
         check_width_weights(loss.width_weights, len(train.widths))
@@ -134,6 +135,19 @@ def _check_runtime(config: EasyDict) -> None:
         )
 
 
+def _check_student(train: EasyDict) -> None:
+    if not train.student:
+        return
+    if train.method not in ("csd", "joint"):
+        raise InputError(f"--student is for the methods joint and csd, not {train.method}")
+    if not train.teacher or train.teacher == "none":
+        raise InputError("--student takes the place of a teacher's channels: give --teacher FILE")
+    if not Path(train.student).is_file():
+        raise InputError(
+            f"no student checkpoint {train.student}; train one with --method student --teacher FILE"
+        )
+
+
 def _check_widths(widths: Sequence[float]) -> None:
     if 1.0 in widths:
         raise InputError(
@@ -158,6 +172,8 @@ def create_network(config: EasyDict, cached: CachedPairs | None = None) -> Slimm
         load_teacher(net, teacher, res_scale=net.hyper.get("res_scale"))
         if config.train.reorder and cached:
             reorder_channels(net, sample_crops(cached))
+    if config.train.student:
+        load_student(net, config.train.student, config.train.widths)
     if config.train.method == "student":
         net = extract_student(net, config.train.widths[0])
         if not teacher or teacher == "none":  # from scratch: not the prefix of a wide random one

@@ -55,6 +55,7 @@ _FREE = {
     ("train", "resume"),
     ("train", "allow_changed"),
     ("train", "teacher"),  # its weights are in the checkpoint by now
+    ("train", "student"),
 }
 
 # What a run that was killed while it wrote can leave behind.

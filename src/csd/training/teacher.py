@@ -1,12 +1,13 @@
-"""The weights that training starts from: a teacher's, of the same scale or of another one."""
+"""The weights that training starts from: a teacher's, and a student's in its place."""
 
 import logging
+from collections.abc import Sequence
 
 from mindspore import Tensor
 
 from csd.checkpoints import load_network, network_state
 from csd.errors import InputError
-from csd.nets import SlimmableSR
+from csd.nets import SlimmableSR, insert_student
 from csd.nets.layers import Upsampler
 
 _log = logging.getLogger("csd.training")
@@ -24,7 +25,7 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
     """
     found, _ = load_network(path, res_scale=res_scale, scale=net.scale)
     if (found.name, found.hyper) != (net.name, net.hyper):
-        raise InputError(f"{path} holds {_words(found)}, the configuration asks for {_words(net)}")
+        raise InputError(f"{path} holds {found.title()}, the configuration asks for {net.title()}")
     given, own = network_state(found), dict(net.parameters_and_names())
     fits = {
         name: value
@@ -40,8 +41,8 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
     ]
     if strange:
         raise InputError(
-            f"{path} holds {_words(found)}, whose tensor '{strange[0]}' is unlike that of "
-            f"{_words(net)}; only the up-sampler may differ"
+            f"{path} holds {found.title()}, whose tensor '{strange[0]}' is unlike that of "
+            f"{net.title()}; only the up-sampler may differ"
         )
     for name, value in fits.items():
         own[name].set_data(Tensor(value))
@@ -51,6 +52,28 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
             "up-sampler start afresh (%s) or are left out (%s)",
             path, found.scale, net.scale, len(fits), _list(fresh), _list(unused),
         )  # fmt: skip
+
+
+def load_student(net: SlimmableSR, path: str, widths: Sequence[float]) -> None:
+    """Give the sub-network of `net` the weights of the student in the file `path`.
+
+    A step of a student alone costs a tenth of one together with its teacher; what follows starts
+    from what it has learned, and gives the teacher back what it had in some hundred steps.
+
+    Args:
+        widths: of the students that are to be trained; the file holds one of them.
+
+    Raises:
+        InputError: an unreadable file, a network that is none of these students.
+    """
+    student, _ = load_network(path, res_scale=net.hyper.get("res_scale"), scale=net.scale)
+    for width in widths:
+        if student.describe() == {**net.describe(), **net.student_config(width)}:
+            return insert_student(net, student, width)
+    raise InputError(
+        f"{path} holds {student.title()}, which is none of the students of {net.title()} in "
+        f"train.widths={list(widths)}"
+    )
 
 
 def _upsampler_tensors(net: SlimmableSR) -> set[str]:
@@ -65,8 +88,3 @@ def _upsampler_tensors(net: SlimmableSR) -> set[str]:
 
 def _list(names: list[str]) -> str:
     return ", ".join(names) or "none"
-
-
-def _words(net: SlimmableSR) -> str:
-    hyper = ", ".join(f"{key} {value}" for key, value in net.hyper.items())
-    return f"{net.name} x{net.scale} ({hyper})"
