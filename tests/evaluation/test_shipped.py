@@ -18,9 +18,9 @@ WIDTHS = (0.25, 0.5, 1.0)
 # Gain over bicubic on Set5, dB on Y, of student and teacher; the table in csd/pretrained/README.md
 # has a little more.
 GAIN = {
-    2: {0.25: 3.0, 0.5: 3.4, 1.0: 3.6},
-    3: {0.25: 2.1, 0.5: 2.6, 1.0: 2.9},
-    4: {0.25: 1.7, 0.5: 2.2, 1.0: 2.5},
+    2: {0.25: 3.2, 0.5: 3.5, 1.0: 3.7},
+    3: {0.25: 2.7, 0.5: 2.9, 1.0: 3.1},
+    4: {0.25: 2.3, 0.5: 2.5, 1.0: 2.8},
 }
 
 
