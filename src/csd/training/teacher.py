@@ -57,8 +57,8 @@ def load_teacher(net: SlimmableSR, path: str, res_scale: float | None = None) ->
 def load_student(net: SlimmableSR, path: str, widths: Sequence[float]) -> None:
     """Give the sub-network of `net` the weights of the student in the file `path`.
 
-    A step of a student alone costs a tenth of one together with its teacher; what follows starts
-    from what it has learned, and gives the teacher back what it had in some hundred steps.
+    A step of a student alone costs a tenth of one together with its teacher. What follows starts
+    from what it has learned, and the teacher, whose channels these were, learns to use them.
 
     Args:
         widths: of the students that are to be trained; the file holds one of them.
