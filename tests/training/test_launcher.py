@@ -118,6 +118,25 @@ def test_a_lost_host_is_named_as_the_scheduler_does(run, capsys, tmp_path):
     assert "error: rank 1 was lost: it, or the way to its host, is gone" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("seconds", "blamed"), [(60, "the scheduler"), (3, "the scheduler"), (0, "rank 0")]
+)
+def test_a_scheduler_that_dies_is_the_cause_of_what_follows(
+    run, capsys, monkeypatch, seconds, blamed
+):
+    """The ranks stand still without it, or fail a while later; not one that fails with it."""
+    monkeypatch.setattr(launcher, "_LOST_ALONE", 5.0)
+    monkeypatch.setattr(launcher, "_LOST_BEFORE_RANK", 1.5)
+    kill = (
+        "import os, psutil, time; time.sleep(0.5)\n"
+        "for child in psutil.Process(os.getppid()).children():\n"
+        "    if child.environ()['MS_ROLE'] == 'MS_SCHED': child.kill()\n"
+        f"time.sleep({seconds}); os.kill(os.getpid(), 11)"
+    )
+    assert run(kill, SLEEP) == 1
+    assert f"error: {blamed}" in capsys.readouterr().err
+
+
 def _send_once_found(monkeypatch, *signals):
     """Send these to this process once all ranks are found, a moment apart."""
     usual = launcher.Processes.find

@@ -28,6 +28,9 @@ _WORKER_ENDED = re.compile(r"Worker process (\d+) exit with exception. Error cod
 _NODE_LOST = re.compile(r"The node: (\d+) is timed out")
 _POLL = 0.3  # seconds between two looks
 _GRACE = 3.0  # seconds that msrun has to end the other ranks
+# A scheduler that is gone is lost: after 25 s, as at the end of a job it is gone before msrun, on a
+# busy machine long before; or when a rank fails 5 s behind it, as many ranks do after some 20 s.
+_LOST_ALONE, _LOST_BEFORE_RANK = 25.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -224,17 +227,18 @@ class _Losses:
         if re.search("^error: ", log, re.MULTILINE):
             match = _NODE_LOST.search(log)
             return match[1] if match else "?"
-        if self._scheduler_gone():
+        failed = self._processes.first_failure() is not None
+        if self._scheduler_gone_for() > (_LOST_BEFORE_RANK if failed else _LOST_ALONE):
             return "scheduler"
         return "0" if self._job.node_rank and self._scheduler_unreachable() else ""
 
-    def _scheduler_gone(self) -> bool:
+    def _scheduler_gone_for(self) -> float:
         scheduler = self._processes.scheduler
         if scheduler is None or not has_ended(scheduler):
-            return False
+            return 0.0
         now = time.monotonic()
         self._gone_since = self._gone_since or now
-        return now - self._gone_since > 25  # it ends before msrun, on a busy machine long before
+        return now - self._gone_since
 
     def _scheduler_unreachable(self) -> bool:
         if time.monotonic() < self._next:
@@ -257,12 +261,13 @@ def _watch(job: Job, processes: Processes) -> str:
         time.sleep(_POLL)
         shown.copy()
         processes.find()
-        if deadline is None and processes.first_failure():
-            deadline = time.monotonic() + _GRACE
-        if deadline is not None:
-            if time.monotonic() >= deadline:
+        if deadline is None:
+            lost = losses.look()
+            if processes.first_failure():
+                deadline = time.monotonic() + _GRACE
+            elif lost:
                 break
-        elif lost := losses.look():
+        elif time.monotonic() >= deadline:
             break
     if processes.msrun.poll() is None:
         processes.end()
@@ -276,6 +281,12 @@ def _exit_code(job: Job, processes: Processes, signum: int, lost: str) -> int:
     failure, code = processes.first_failure(), processes.msrun.returncode
     if signum:
         return 128 + signum
+    if lost == "scheduler":  # the cause, where ranks have failed behind it
+        return _failed(
+            "the scheduler, which introduces the ranks to each other, has died; the ranks of this "
+            f"host were ended. Its output is in {job.logs / 'scheduler.log'}; "
+            "continue with --resume"
+        )
     if failure:
         pid, code = failure
         rank = processes.rank_of.get(pid, "?")  # one that ended at once has no name
@@ -289,12 +300,6 @@ def _exit_code(job: Job, processes: Processes, signum: int, lost: str) -> int:
             return code
         _failed(f"rank {rank} ended with code {code}; its output is in {where}")
         return code
-    if lost == "scheduler":
-        return _failed(
-            "the scheduler, which introduces the ranks to each other, has died; the ranks of this "
-            f"host were ended. Its output is in {job.logs / 'scheduler.log'}; "
-            "continue with --resume"
-        )
     if lost:
         return _failed(
             f"rank {lost} was lost: it, or the way to its host, is gone; the ranks of this host "
