@@ -59,6 +59,14 @@ def test_the_middle_of_large_images_is_taken(make_folder):
     np.testing.assert_array_equal(hr, whole[44:556, 9:521])
 
 
+def test_the_folder_of_a_training_set_stands_for_its_hr_images(make_folder, tmp_path):
+    images = make_folder(16)
+    images.rename(tmp_path / "HR")
+    (tmp_path / "README.md").write_text("Photos.")
+    found, expected = (read_calibration(folder, 2) for folder in (tmp_path, tmp_path / "HR"))
+    assert [image.tobytes() for image in found.used] == [i.tobytes() for i in expected.used]
+
+
 def test_what_is_refused(make_folder, tmp_path):
     with pytest.raises(InputError, match="is no folder"):
         read_calibration(tmp_path / "none", 2)

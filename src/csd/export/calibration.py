@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from csd.data.formats import image_suffixes, is_image_name
+from csd.data.formats import image_suffixes
 from csd.data.images import read_image
 from csd.data.imresize import imresize_bicubic, modcrop
+from csd.data.low_resolution import hr_folder_of, list_images
 from csd.errors import InputError
 
 MIN_IMAGES = 16
@@ -40,12 +41,13 @@ def read_calibration(folder: str | Path, scale: int) -> Calibration:
     Of more than 200 images that are not held back, 200 spread evenly are used.
 
     Raises:
-        InputError: no folder, fewer than 16 images in it, or one that is too small or unreadable.
+        InputError: no folder, several HR folders in it, fewer than 16 images, or one that is too
+            small or unreadable.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"--calibration {folder} is no folder; name one with images")
-    paths = sorted(p for p in folder.iterdir() if is_image_name(p) and p.is_file())
+    paths = list_images(hr_folder_of(folder))
     if not paths:
         known = ", ".join(sorted(image_suffixes()))
         raise InputError(f"no image in the folder {folder} ({known}); name one with --calibration")
