@@ -14,6 +14,18 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# MindSpore 2.8 sometimes enters another layer's graph while it infers a function's: about one of
+# thirty CSD steps that one process compiles after several others.
+MIXED_GRAPHS = "TypeError: The parameters number of the function is"
+
+
+def pytest_collection_modifyitems(items):
+    """Compile once more what failed by that, and by nothing else."""
+    for item in items:
+        if item.get_closest_marker("flaky") is None:
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=MIXED_GRAPHS))
+
+
 @pytest.fixture(scope="session")
 def reference() -> Path:
     """Folder of the reference networks, losses and training steps (npz, json)."""
