@@ -128,7 +128,7 @@ def test_a_scheduler_that_dies_is_the_cause_of_what_follows(
     monkeypatch.setattr(launcher, "_LOST_ALONE", 5.0)
     monkeypatch.setattr(launcher, "_LOST_BEFORE_RANK", 1.5)
     kill = (
-        "import os, psutil, time; time.sleep(0.5)\n"
+        "import os, psutil, time; time.sleep(1.5)\n"
         "for child in psutil.Process(os.getppid()).children():\n"
         "    if child.environ()['MS_ROLE'] == 'MS_SCHED': child.kill()\n"
         f"time.sleep({seconds}); os.kill(os.getpid(), 11)"
