@@ -41,14 +41,15 @@ def test_every_name_is_there():
         csd.nothing  # noqa: B018
 
 
-def test_a_shipped_network_by_its_name():
-    upscaler = csd.load("edsr_x4", device="CPU")
-    assert (upscaler.scale, upscaler.width, upscaler.widths) == (4, 0.25, (0.25, 0.5, 1.0))
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_shipped_network_by_its_name(scale):
+    upscaler = csd.load(f"edsr_x{scale}", device="CPU")
+    assert (upscaler.scale, upscaler.width, upscaler.widths) == (scale, 0.25, (0.25, 0.5, 1.0))
     assert str(upscaler.engine) == upscaler.engine.name == "openvino" and upscaler.name == "edsr"
     image = np.random.default_rng(0).integers(0, 256, (12, 17, 3), np.uint8)
     large = upscaler.upscale(image)
-    assert large.shape == (48, 68, 3) and large.dtype == np.uint8
-    teacher = csd.load("edsr_x4", width=1.0, device="CPU")
+    assert large.shape == (12 * scale, 17 * scale, 3) and large.dtype == np.uint8
+    teacher = csd.load(f"edsr_x{scale}", width=1.0, device="CPU")
     assert teacher.width == 1.0
     np.testing.assert_array_equal(teacher.upscale(image), upscaler.at_width(1.0).upscale(image))
 

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+import csd
 from csd.errors import run_main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,6 +169,16 @@ def test_exported_files_give_the_same(infer, ckpt, photos, tmp_path):
     assert run(model, "--overwrite")[0] == 2
     description.unlink()
     assert run(exported / "edsr_x2_w0.25_dynamic.mindir", "--overwrite")[0] == 2
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_a_scale_alone_takes_the_shipped_network(infer, photos, tmp_path, scale):
+    options = ["--output_dir", tmp_path / "out", "--device_target", "CPU"]
+    assert infer("--scale", str(scale), "--input", photos / "one.jpg", *options) == 0
+    (out,) = tree(tmp_path / "out")
+    expected = csd.load(f"edsr_x{scale}").upscale(pixels(photos / "one.jpg"))
+    assert expected.shape == (31 * scale, 44 * scale, 3)
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / out), expected)
 
 
 def test_one_bad_file_among_many(infer, ckpt, photos, tmp_path, capsys):

@@ -166,7 +166,7 @@ def test_the_engine_costs_no_more_than_openvino_itself(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["edsr_x2", "edsr_x4", "rcan"])
+@pytest.mark.parametrize("case", ["edsr_x2", "edsr_x3", "edsr_x4", "rcan"])
 def test_set5_in_every_engine_whole_and_tiled(mindspore_cpu, shared_data, tmp_path, case):
     """Within 1 of 255 of MindSpore's image, and the PSNR-Y within 0.001 dB."""
     if case == "rcan":
