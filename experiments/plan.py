@@ -21,7 +21,8 @@ from csd.errors import InputError
 STEPS, TIME, TIMING = "steps", "time", "timing"
 TIMING_STEPS = 60  # of a run that only measures how long a step takes
 REFERENCE = "csd"  # the variant whose wall time is the budget, compared with all others
-BASELINE = "warm"  # what the others are compared with as well
+# What the others are compared with as well: the first of these that is among the variants.
+BASELINES = ("warm", "joint")
 ALONE = ("student", "warm")  # methods that train one student, without its teacher
 
 # What `experiment.smoke` puts over the file: seconds, to test and for a first look.

@@ -11,7 +11,7 @@ import yaml
 
 import csd.reporting.report as page
 from csd.reporting.charts import Chart, Series, figure
-from experiments.plan import BASELINE, REFERENCE, STEPS
+from experiments.plan import BASELINES, REFERENCE, STEPS
 from experiments.statistics import CONFIDENCE, Interval
 
 _BUDGET = {"steps": "Equal steps", "time": "Equal wall time"}
@@ -189,7 +189,7 @@ def html_page(results: dict) -> str:
     """The report as one HTML page that needs nothing beside itself."""
     body = [f"<h1>{escape(_TITLE)}</h1>", f'<p class="soft">{escape(_setting(results))}.</p>']
     for sentence in verdicts(results):
-        main = f"{REFERENCE} against {BASELINE}:" in sentence
+        main = f"{REFERENCE} against {BASELINES[0]}:" in sentence
         body.append(f"<p{' class=lead' if main else ''}>{escape(sentence)}</p>")
     for budget in _budgets(results):
         body += [f"<h2>{_BUDGET[budget]}</h2>", _html_table(score_table(results, budget))]

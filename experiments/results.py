@@ -18,7 +18,7 @@ from csd.files import write_text
 from csd.reporting.report import environment, read_curves
 from experiments import plan
 from experiments.calibration import milliseconds, read_calibration
-from experiments.plan import BASELINE, REFERENCE, STEPS, TIME, Run
+from experiments.plan import BASELINES, REFERENCE, STEPS, TIME, Run
 from experiments.statistics import interval, paired
 
 
@@ -183,15 +183,11 @@ def summarise(runs: Sequence[dict]) -> list[dict]:
 
 
 def pairs_to_compare(variants: Sequence[str]) -> list[tuple[str, str]]:
-    """(variant, against): the reference against all others; these against the warm start."""
-    pairs = []
-    if REFERENCE in variants:
-        first = [BASELINE] if BASELINE in variants else []
-        others = first + [r for r in variants if r not in (REFERENCE, BASELINE)]
-        pairs += [(REFERENCE, other) for other in others]
-    if BASELINE in variants:
-        pairs += [(r, BASELINE) for r in variants if r not in (REFERENCE, BASELINE)]
-    return pairs
+    """(variant, against): the reference against all others; these against the baseline."""
+    first = [name for name in BASELINES if name in variants][:1]
+    others = [name for name in variants if name not in (REFERENCE, *first)]
+    pairs = [(REFERENCE, other) for other in first + others] if REFERENCE in variants else []
+    return pairs + [(other, baseline) for baseline in first for other in others]
 
 
 def compare(runs: Sequence[dict]) -> list[dict]:

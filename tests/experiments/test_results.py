@@ -91,7 +91,10 @@ def test_who_is_compared_with_whom():
         ("student", "warm"), ("joint", "warm"),
     ]  # fmt: skip
     assert pairs_to_compare(["csd_k1", "csd"]) == [("csd", "csd_k1")]
-    assert pairs_to_compare(["student", "joint"]) == []
+    assert pairs_to_compare(["csd_k1", "csd", "joint"]) == [
+        ("csd", "joint"), ("csd", "csd_k1"), ("csd_k1", "joint"),
+    ]  # fmt: skip
+    assert pairs_to_compare(["student", "csd_k1"]) == []
 
 
 @pytest.mark.parametrize(
