@@ -283,7 +283,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="processes of each engine (3)")
     parser.add_argument("--runs", type=int, default=5, help="images in each (5)")
-    parser.add_argument("--output", default=str(ROOT / "benchmarks/inference.md"))
+    parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)  # name, width, folder
     args = parser.parse_args(argv)
     args.int8 = dict(map(int8_file, args.int8))
@@ -331,8 +331,9 @@ def main(argv: Sequence[str]) -> int:
         counts = {width: int((folder / width / "multiply_adds").read_text()) for width in names}
     limits = {width: (count, 1000 * count / rate) for width, count in counts.items()}
     text = table(results, net, limits, args)
-    Path(args.output).write_text(text, encoding="utf-8")
     print(text, end="")
+    if args.output:
+        args.output.write_text(text, encoding="utf-8")
     return 0
 
 
