@@ -3,6 +3,7 @@
 import base64
 import os
 import shutil
+import signal
 from pathlib import Path
 
 os.environ.setdefault("GLOG_v", "3")
@@ -39,6 +40,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no benchmark images at {folder}; set CSD_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def hang_up():
+    """SIGHUP does what it does in a terminal, in this process and those that it starts.
+
+    Tests that are run by `nohup` inherit that it is ignored.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

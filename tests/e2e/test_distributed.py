@@ -218,7 +218,7 @@ def test_a_worker_dies_and_the_run_continues_with_two_and_with_one(
 
 
 @pytest.fixture
-def two(config_file, launch, rows, tmp_path):
+def two(config_file, launch, rows, tmp_path, hang_up):
     """Two ranks that train, saving at the end alone; and the steps that are logged."""
     file, options = config_file
 

@@ -47,7 +47,7 @@ def test_stopped_and_continued(config_file, launch, rows, tmp_path):
 
 
 @pytest.mark.slow
-def test_closed_terminal_saves(config_file, rows, tmp_path):
+def test_closed_terminal_saves(config_file, rows, tmp_path, hang_up):
     """The terminal goes: the kernel sends SIGHUP, and every word that is written fails."""
     folder = tmp_path / "run"
     ours, theirs = pty.openpty()
@@ -83,7 +83,9 @@ def test_closed_terminal_saves(config_file, rows, tmp_path):
 
 
 @pytest.mark.slow
-def test_hang_up_twice_saves_and_under_nohup_nothing_ends(config_file, launch, rows, tmp_path):
+def test_hang_up_twice_saves_and_under_nohup_nothing_ends(
+    config_file, launch, rows, tmp_path, hang_up
+):
     folder = tmp_path / "run"
     program = launch(*_command(config_file))
     program.until(lambda: len(rows(folder)) > 3)

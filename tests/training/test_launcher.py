@@ -45,7 +45,7 @@ SAVES = (
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(monkeypatch, tmp_path, hang_up):
     """Function: the exit code of a job whose two ranks run these programs."""
     handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     (tmp_path / "msrun.py").write_text(MSRUN)
